@@ -1,0 +1,249 @@
+// reduce_kernels.cc -- reductions over any axes, argmax and argmin, reduce by a jaxpr.
+//
+// Axes are first joined into alternating groups, kept and reduced.  Two loops do the work: along the last axis (several
+// accumulators, sums pairwise), and over rows into a row (the accumulators are the row, sums in blocks).  So a float sum of
+// n elements has an error of about log n roundings, not n.
+#include <algorithm>
+#include "backends/eager/fold_ops.h"
+#include "jaxpp/core/jaxpr.h"
+
+namespace jaxpp::internal {
+namespace {
+
+// ---- Contiguous elements
+constexpr std::int64_t kLanes = 16, kBlock = 1024;
+
+template <class Op, class T, class A = Accumulated<T>>
+A fold_block(const T* x, std::int64_t n) {
+  std::int64_t i = 0;
+  A total = Op::template identity<A>();
+  if (n >= 2 * kLanes) {
+    A lane[kLanes];
+    for (std::int64_t k = 0; k < kLanes; ++k) lane[k] = widen(x[k]);
+    for (i = kLanes; i + kLanes <= n; i += kLanes)
+      for (std::int64_t k = 0; k < kLanes; ++k) lane[k] = Op::step(lane[k], widen(x[i + k]));
+    for (std::int64_t w = kLanes / 2; w > 0; w /= 2)
+      for (std::int64_t k = 0; k < w; ++k) lane[k] = Op::step(lane[k], lane[k + w]);
+    total = lane[0];
+  }
+  for (; i < n; ++i) total = Op::step(total, widen(x[i]));
+  return total;
+}
+template <class Op, class T, class A = Accumulated<T>>
+A fold_row(const T* x, std::int64_t n) {
+  if (n <= kBlock) return fold_block<Op>(x, n);
+  const std::int64_t half = (n / 2 + kBlock - 1) / kBlock * kBlock;
+  return Op::step(fold_row<Op>(x, half), fold_row<Op>(x + half, n - half));
+}
+// ---- Rows into a row
+template <class Op, class T, class A = Accumulated<T>>
+void fold_rows(const T* x, std::int64_t rows, std::int64_t n, A* y) {
+  constexpr std::int64_t columns = 256, height = 64;
+  A part[columns];
+  for (std::int64_t c = 0; c < n; c += columns) {
+    const std::int64_t w = std::min(columns, n - c);
+    for (std::int64_t r = 0; r < rows; r += height) {
+      const T* from = x + r * n + c;
+      for (std::int64_t i = 0; i < w; ++i) part[i] = widen(from[i]);
+      for (std::int64_t k = 1; k < std::min(height, rows - r); ++k) {
+        from += n;
+        for (std::int64_t i = 0; i < w; ++i) part[i] = Op::step(part[i], widen(from[i]));
+      }
+      for (std::int64_t i = 0; i < w; ++i) y[c + i] = Op::step(y[c + i], part[i]);
+    }
+  }
+}
+
+// ---- Any axes
+struct Group {
+  bool reduced;
+  std::int64_t size, stride, to;  // strides in the operand, in the result (0 if reduced)
+};
+using Groups = SmallVec<Group, 4>;
+Groups groups_of(const Shape& shape, const Dims& axes) {
+  Groups g;
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i] == 1) continue;
+    const bool reduced = std::find(axes.begin(), axes.end(), std::int64_t(i)) != axes.end();
+    if (!g.empty() && g.back().reduced == reduced)
+      g.back().size *= shape[i];
+    else
+      g.push_back(Group{reduced, shape[i], 0, 0});
+  }
+  std::int64_t stride = 1, to = 1;
+  for (std::size_t i = g.size(); i-- > 0;) {
+    g[i].stride = stride;
+    g[i].to = g[i].reduced ? 0 : to;
+    stride *= g[i].size;
+    if (!g[i].reduced) to *= g[i].size;
+  }
+  return g;
+}
+template <class Op, class T, class A = Accumulated<T>>
+void fold_groups(const T* x, const Group* g, std::size_t n, A* y) {
+  if (n == 0) {
+    *y = Op::step(*y, widen(*x));
+  } else if (n == 1 && g->reduced) {
+    *y = Op::step(*y, fold_row<Op>(x, g->size));
+  } else if (n == 1) {
+    for (std::int64_t i = 0; i < g->size; ++i) y[i] = Op::step(y[i], widen(x[i]));
+  } else if (n == 2 && g->reduced) {
+    fold_rows<Op>(x, g->size, g[1].size, y);
+  } else if (n == 2) {
+    for (std::int64_t i = 0; i < g->size; ++i, x += g->stride)
+      y[i] = Op::step(y[i], fold_row<Op>(x, g->stride));
+  } else {
+    for (std::int64_t i = 0; i < g->size; ++i)
+      fold_groups<Op>(x + i * g->stride, g + 1, n - 1, y + i * g->to);
+  }
+}
+// y = init * x[0] * x[1] * ...; init null: the identity.
+template <class Op>
+void fold(const Array& x, const Dims& axes, const Array* init, Array& y) {
+  by_fold_type<Op>(x.dtype(), [&](auto t) {
+    using T = decltype(t);
+    using A = Accumulated<T>;
+    A first = Op::template identity<A>();
+    if (init)
+      first = widen(*init->template data<T>());
+    else if (is_bool(x.dtype()))
+      first = A(first != A(0));
+    const std::int64_t n = y.size();
+    SmallVec<A, 16> wide;
+    A* out;
+    if constexpr (std::is_same_v<A, T>) {
+      out = y.data<T>();
+      std::fill_n(out, n, first);
+    } else {
+      wide.resize(std::size_t(n), first);
+      out = wide.data();
+    }
+    if (x.size() > 0) {
+      Groups g = groups_of(x.shape(), axes);
+      fold_groups<Op>(x.data<T>(), g.data(), g.size(), out);
+    }
+    if constexpr (!std::is_same_v<A, T>)
+      for (std::int64_t i = 0; i < n; ++i) y.data<T>()[i] = T(out[i]);
+  });
+}
+template <class Op>
+void reduce_axes(Args x, Params p, Array* y) {
+  fold<Op>(x[0], p.as<AxesParams>().axes, nullptr, *y);
+}
+
+// ---- argmax, argmin: the first of equals, the first NaN before all
+template <bool Greatest>
+void arg_extreme(Args x, Params p, Array* y) {
+  const auto& q = p.as<ArgParams>();
+  const auto axis = std::size_t(q.axes[0]);
+  const Dims strides = strides_of(x[0].shape());
+  const std::int64_t n = x[0].shape()[axis], inner = strides[axis];
+  if (x[0].size() == 0) return;
+  const std::int64_t outer = x[0].size() / (n * inner);
+  SmallVec<std::int64_t, 16> best(std::size_t(outer * inner), 0);
+  by_dtype(x[0].dtype(), [&](auto t) {
+    using T = decltype(t);
+    using A = Accumulated<T>;
+    for (std::int64_t k = 0; k < outer; ++k) {
+      const T* from = x[0].data<T>() + k * n * inner;
+      std::int64_t* at = best.data() + k * inner;
+      for (std::int64_t i = 1; i < n; ++i)
+        for (std::int64_t j = 0; j < inner; ++j) {
+          const A v = widen(from[i * inner + j]), b = widen(from[at[j] * inner + j]);
+          if (Greatest ? before(b, v) : before(v, b))
+            at[j] = is_nan(b) ? at[j] : i;
+          else if (is_nan(v) && !is_nan(b))
+            at[j] = i;
+        }
+    }
+  });
+  by_width(q.index_dtype, [&](auto t) {
+    using T = decltype(t);
+    if constexpr (!std::is_same_v<T, Bits128>)
+      for (std::size_t i = 0; i < best.size(); ++i) y->data<T>()[i] = T(best[i]);
+  });
+}
+
+// ---- reduce by a jaxpr
+using Fold = void (*)(const Array&, const Dims&, const Array*, Array&);
+// The reduction that result k of the computation is, if it is one equation of accumulator k and element k; else null.
+Fold simple_fold(const JaxprBody& j, std::size_t k) {
+  const std::size_t n = j.outs.size();
+  for (const auto& e : j.eqns) {
+    if (e.in.size() != 2 || !j.outs[k].is_var() || e.out != j.outs[k].var()) continue;
+    if (!e.in[0].is_var() || !e.in[1].is_var()) return nullptr;
+    const Var a = e.in[0].var(), b = e.in[1].var(), acc = j.invars[k], x = j.invars[n + k];
+    if (!(a == acc && b == x) && !(a == x && b == acc)) return nullptr;
+    return e.prim == &add_p           ? fold<Sum>
+           : e.prim == &mul_p         ? fold<Product>
+           : e.prim == &max_p         ? fold<Max>
+           : e.prim == &min_p         ? fold<Min>
+           : e.prim == &bitwise_and_p ? fold<And>
+           : e.prim == &bitwise_or_p  ? fold<Or>
+           : e.prim == &bitwise_xor_p ? fold<Xor>
+                                      : nullptr;
+  }
+  return nullptr;
+}
+// One run of the computation for each element, in row-major order.
+void reduce_by_jaxpr(const JaxprBody& j, Args x, const Dims& dimensions, Array* y) {
+  const std::size_t n = x.size() / 2, rank = x[0].shape().size();
+  Dims kept, axes, order = strides_of(x[0].shape()), sizes, strides;
+  for (std::size_t d = 0; d < rank; ++d)
+    (std::find(dimensions.begin(), dimensions.end(), std::int64_t(d)) == dimensions.end() ? kept
+                                                                                          : axes)
+        .push_back(std::int64_t(d));
+  for (auto d : axes) {
+    sizes.push_back(x[0].shape()[std::size_t(d)]);
+    strides.push_back(order[std::size_t(d)]);
+  }
+  Dims kept_strides;
+  for (auto d : kept) kept_strides.push_back(order[std::size_t(d)]);
+  auto element = [](const Array& from, std::int64_t i) {
+    Array a = Array::make(scalar_type(from.dtype()));
+    const std::size_t w = width(from.dtype());
+    std::memcpy(a.data<char>(), from.data<char>() + std::size_t(i) * w, w);
+    return a;
+  };
+  walk(y[0].shape(), kept_strides, 0, [&](std::int64_t to, std::int64_t offset) {
+    SmallVec<Array, 4> in(2 * n), out(n);
+    for (std::size_t i = 0; i < n; ++i) in[i] = x[n + i];
+    walk(sizes, strides, offset, [&](std::int64_t, std::int64_t from) {
+      for (std::size_t i = 0; i < n; ++i) in[n + i] = element(x[i], from);
+      run_jaxpr(j, Args{in.data(), in.size()}, out.data());
+      for (std::size_t i = 0; i < n; ++i) in[i] = std::move(out[i]);
+    });
+    for (std::size_t i = 0; i < n; ++i) {
+      const std::size_t w = width(in[i].dtype());
+      std::memcpy(y[i].data<char>() + std::size_t(to) * w, in[i].data<char>(), w);
+    }
+  });
+}
+void reduce(Args x, Params p, Array* y) {
+  const auto& q = p.as<ReduceParams>();
+  const std::size_t n = x.size() / 2;
+  SmallVec<Fold, 4> folds;
+  for (std::size_t k = 0; k < n; ++k) {
+    folds.push_back(simple_fold(*q.jaxpr, k));
+    if (!folds[k]) return reduce_by_jaxpr(*q.jaxpr, x, q.dimensions, y);
+  }
+  for (std::size_t k = 0; k < n; ++k) folds[k](x[k], q.dimensions, &x[n + k], y[k]);
+}
+
+}  // namespace
+
+void install_reduce_kernels() {
+  install<reduce_axes<Sum>>(reduce_sum_p);
+  install<reduce_axes<Product>>(reduce_prod_p);
+  install<reduce_axes<Max>>(reduce_max_p);
+  install<reduce_axes<Min>>(reduce_min_p);
+  install<reduce_axes<And>>(reduce_and_p);
+  install<reduce_axes<Or>>(reduce_or_p);
+  install<reduce_axes<Xor>>(reduce_xor_p);
+  install<arg_extreme<true>>(argmax_p);
+  install<arg_extreme<false>>(argmin_p);
+  install<reduce>(reduce_p);
+  install_cumulative_kernels();
+}
+
+}  // namespace jaxpp::internal

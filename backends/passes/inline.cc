@@ -1,0 +1,60 @@
+// inline.cc -- replaces calls by the equations of their bodies.
+//
+// inline_calls does it for jit, which has no meaning of its own.  lower does it for all calls: the body of a checkpoint
+// reads its operands through optimization_barrier, so that cse does not replace the recomputation by saved values.
+#include "backends/passes/passes.h"
+#include "backends/passes/rewriter.h"
+#include "jaxpp/core/rewrite.h"
+#include "jaxpp/ops/primitives.h"
+
+namespace jaxpp::passes {
+namespace {
+constexpr std::size_t kMaxEquations = std::size_t(1) << 20;  // shared bodies nest: inlining may grow exponentially
+
+const JaxprPtr* callee(const Equation& e, bool all) {
+  if (e.prim == &jit_p) return &e.params().as<CallParams>().jaxpr;
+  if (!all) return nullptr;
+  if (e.prim == &remat_p) return &e.params().as<RematParams>().jaxpr;
+  if (e.prim == &custom_jvp_call_p || e.prim == &custom_vjp_call_p) return &e.params().as<CustomParams>().call_jaxpr;
+  return nullptr;
+}
+
+template <bool All>
+JaxprPtr inlined(const JaxprBody& j) {
+  constexpr const char* name = All ? "lower" : "inline";
+  constexpr auto pass = inlined<All>;
+  Rewriter r(j);
+  for (const Equation& e : j.eqns) {
+    const JaxprPtr* call = callee(e, All);
+    if (!call || r.to.eqns.size() > kMaxEquations) {
+      r.copy(e, map_sub_jaxprs(e, [](const JaxprPtr& s) { return on_nested(name, pass, s); }));
+      continue;
+    }
+    const JaxprPtr body = on_nested(name, pass, *call);
+    Rewriter inner(*body);  // only its map from variables is used; equations go to r
+    for (std::size_t i = 0; i < e.in.size(); ++i) {
+      Atom x = r.get(e.in[i]);
+      if (e.prim == &remat_p) {
+        const Type t = r.to.type(x);
+        SmallVec<Atom, 2> in;
+        in.push_back(std::move(x));
+        x = Atom::var(r.emit(optimization_barrier_p, std::make_shared<ArityParams>(), std::move(in), {&t, 1}, e.loc));
+      }
+      inner.set(body->invars[i], std::move(x));
+    }
+    for (const Equation& b : body->eqns) {
+      SmallVec<Atom, 2> in;
+      for (auto& a : b.in) in.push_back(inner.get(a));
+      const Var v = r.emit(*b.prim, b.params_data, std::move(in), {body->types.data() + b.out, b.n_out}, b.loc);
+      for (std::uint32_t i = 0; i < b.n_out; ++i) inner.set(b.out + i, Atom::var(v + i));
+    }
+    for (std::uint32_t i = 0; i < e.n_out; ++i) r.set(e.out + i, inner.get(body->outs[i]));
+  }
+  return r.finish();
+}
+}  // namespace
+
+JaxprPtr inline_calls(const JaxprBody& j) { return inlined<false>(j); }
+JaxprPtr lower(const JaxprBody& j) { return inlined<true>(j); }
+
+}  // namespace jaxpp::passes

@@ -1,0 +1,45 @@
+// hessian_newton.cc -- second-order optimization: Newton's method and conjugate gradients on Rosenbrock's function.
+#include <cstdio>
+#include <iostream>
+#include <jaxpp/jaxpp.h>
+
+using namespace jaxpp;
+
+Array rosenbrock(Array x) {
+  Array head = x(Slice(None, -1)), tail = x(Slice(1, None));
+  return sum(100 * square(tail - head * head) + square(1 - head));
+}
+
+int main() {
+  std::cout << "Hessian at (1, 1, 1)\n" << hessian(rosenbrock)(ones({3}, f64)) << "\n";
+
+  // Newton: solve H d = -g.
+  auto newton = jit([](Array x) { return x - linalg::solve(hessian(rosenbrock)(x), grad(rosenbrock)(x)); });
+  Array x = {-1.2, 1.0, 0.5};
+  for (int i = 1; i <= 100; ++i) {
+    x = newton(x);
+    if (i % 5 == 0) std::printf("step %2d  f = %.3e\n", i, double(rosenbrock(x)));
+    if (double(rosenbrock(x)) < 1e-20) break;
+  }
+  std::cout << "minimum at " << round(x * 1e6) / 1e6 << "\n";
+
+  // Without the matrix: Hessian-vector products (forward over reverse) inside conjugate gradients.
+  Array at = full({100}, 1.1), b = grad(rosenbrock)(at);
+  auto product = jit([at](Array v) { return hvp(rosenbrock, at, v); });
+  Array d = zeros_like(b), r = b, p = b;
+  double rr = double(dot(r, r));
+  int steps = 0;
+  while (rr > 1e-18 && steps < 500) {
+    Array hp = product(p);
+    Array alpha = rr / dot(p, hp);
+    d = d + alpha * p;
+    r = r - alpha * hp;
+    const double next = double(dot(r, r));
+    p = r + (next / rr) * p;
+    rr = next;
+    ++steps;
+  }
+  std::printf("conjugate gradients: residual below 1e-9: %s, %s 200 steps\n", rr <= 1e-18 ? "yes" : "no",
+              steps < 200 ? "within" : "not within");
+  std::printf("H d = g to 1e-7: %s\n", allclose(product(d), b, 0, 1e-7) ? "yes" : "no");
+}

@@ -1,0 +1,34 @@
+// args.cc -- what the templates of the transforms share: tangents of trees.
+#include "jaxpp/args.h"
+
+#include "jaxpp/lax.h"
+
+namespace jaxpp::internal {
+
+void collect_tangents(const ArrayRefs& x, const ArrayRefs& dx, bool keep_integers, Results& t,
+                      const char* who, Loc loc) {
+  if (x.size() != dx.size()) leaf_count_error(who, x.size(), dx.size(), loc);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    if (!x[i]->defined()) continue;
+    Type type = x[i]->type();
+    if (!is_inexact(type->dtype)) {
+      if (keep_integers) t.push_back(Array());
+      continue;
+    }
+    if (dx[i]->defined() && dx[i]->type() != type)
+      fail<TypeError>(std::string(who) + ": the derivative that belongs to leaf " +
+                          std::to_string(i) + ", " + type->str() + ", must have its type, not " +
+                          dx[i]->type()->str(),
+                      loc, "E16", "Use astype or reshape.");
+    t.push_back(*dx[i]);
+  }
+}
+
+Array weak_tangent(const Array& number, const Array& primal) {
+  if (!primal.defined() || !is_inexact(primal.dtype())) return number;
+  return lax::convert_element_type(number, primal.dtype());
+}
+
+Array zeros_of(Type t) { return lax::full(t, 0); }
+
+}  // namespace jaxpp::internal

@@ -1,0 +1,17 @@
+// grad.cc -- the checks of reverse mode that do not depend on the types of trees.
+#include "jaxpp/grad.h"
+
+namespace jaxpp::internal {
+
+void check_inexact(Args x, const char* who, int argnum, Loc loc) {
+  for (const Array& a : x)
+    if (!is_inexact(a.dtype()))
+      fail<TypeError>(
+          std::string(who) + ": argument " + std::to_string(argnum) +
+              " must be floating point or complex to be differentiated, but holds " +
+              a.type()->str(),
+          loc, "E14",
+          "Convert it (astype, or write 2.0 for 2), make it static, or choose other argnums.");
+}
+
+}  // namespace jaxpp::internal

@@ -1,0 +1,274 @@
+// params.h -- the parameters of every built-in primitive.  Names are JAX's.
+#pragma once
+#include "jaxpp/core/params.h"
+
+namespace jaxpp {
+
+// ---- Elementwise
+struct ConvertParams {
+  DType new_dtype = DType::f32;
+  JAXPP_PARAMS(ConvertParams, new_dtype)
+};
+struct PowParams {  // integer_pow
+  std::int64_t y = 0;
+  JAXPP_PARAMS(PowParams, y)
+};
+enum class RoundingMethod { AWAY_FROM_ZERO, TO_NEAREST_EVEN };
+inline std::span<const char* const> enum_names(RoundingMethod) {
+  static constexpr const char* n[] = {"AWAY_FROM_ZERO", "TO_NEAREST_EVEN"};
+  return n;
+}
+struct RoundParams {
+  RoundingMethod rounding_method = RoundingMethod::AWAY_FROM_ZERO;
+  JAXPP_PARAMS(RoundParams, rounding_method)
+};
+struct PrecisionParams {  // reduce_precision
+  std::int64_t exponent_bits = 8, mantissa_bits = 23;
+  JAXPP_PARAMS(PrecisionParams, exponent_bits, mantissa_bits)
+};
+
+// ---- Shape
+struct BroadcastParams {
+  Dims broadcast_dimensions, shape;
+  JAXPP_PARAMS(BroadcastParams, broadcast_dimensions, shape)
+};
+struct ReshapeParams {
+  std::optional<Dims> dimensions;  // a permutation applied first
+  Dims new_sizes;
+  JAXPP_PARAMS(ReshapeParams, dimensions, new_sizes)
+};
+struct TransposeParams {
+  Dims permutation;
+  JAXPP_PARAMS(TransposeParams, permutation)
+};
+struct DimensionsParams {  // squeeze, expand_dims, rev
+  Dims dimensions;
+  JAXPP_PARAMS(DimensionsParams, dimensions)
+};
+struct ConcatenateParams {
+  std::int64_t dimension = 0;
+  JAXPP_PARAMS(ConcatenateParams, dimension)
+};
+struct AxisParams {  // stack
+  std::int64_t axis = 0;
+  JAXPP_PARAMS(AxisParams, axis)
+};
+struct UnstackParams {  // n: the size of the axis, which is the number of results
+  std::int64_t axis = 0, n = 1;
+  JAXPP_PARAMS(UnstackParams, axis, n)
+};
+struct SplitParams {
+  std::int64_t axis = 0;
+  Dims sizes;
+  JAXPP_PARAMS(SplitParams, axis, sizes)
+};
+struct TileParams {
+  Dims reps;
+  JAXPP_PARAMS(TileParams, reps)
+};
+struct SliceParams {
+  Dims limit_indices, start_indices;
+  std::optional<Dims> strides;  // absent: all 1
+  JAXPP_PARAMS(SliceParams, limit_indices, start_indices, strides)
+};
+struct PadParams {
+  std::vector<Dims> padding_config;  // [low, high, interior] per dimension; low and high may be negative
+  JAXPP_PARAMS(PadParams, padding_config)
+};
+struct IotaParams {
+  std::int64_t dimension = 0;
+  DType dtype = DType::i32;
+  Dims shape;
+  JAXPP_PARAMS(IotaParams, dimension, dtype, shape)
+};
+struct ShapeParams {  // iota_2x32_shape, empty
+  Dims shape;
+  JAXPP_PARAMS(ShapeParams, shape)
+};
+struct EmptyParams {
+  DType dtype = DType::f32;
+  Dims shape;
+  JAXPP_PARAMS(EmptyParams, dtype, shape)
+};
+
+// ---- Reductions, scans, sorting
+struct AxesParams {
+  Dims axes;
+  JAXPP_PARAMS(AxesParams, axes)
+};
+struct ArgParams {  // argmax, argmin
+  Dims axes;
+  DType index_dtype = DType::i32;
+  JAXPP_PARAMS(ArgParams, axes, index_dtype)
+};
+struct CumParams {
+  std::int64_t axis = 0;
+  bool reverse = false;
+  JAXPP_PARAMS(CumParams, axis, reverse)
+};
+struct SortParams {  // n: the number of operands, and of results
+  std::int64_t dimension = 0;
+  bool is_stable = true;
+  std::int64_t num_keys = 1, n = 1;
+  JAXPP_PARAMS(SortParams, dimension, is_stable, num_keys, n)
+};
+struct TopKParams {
+  std::int64_t axis = 0, k = 1;
+  JAXPP_PARAMS(TopKParams, axis, k)
+};
+struct ReduceParams {  // operands: N arrays, N inits; jaxpr takes (acc..., x...)
+  Dims dimensions;
+  JaxprPtr jaxpr;
+  JAXPP_PARAMS(ReduceParams, dimensions, jaxpr)
+};
+
+// ---- Contraction
+struct DotDims {
+  Dims lhs_contracting, rhs_contracting, lhs_batch, rhs_batch;
+  JAXPP_PARAMS(DotDims, lhs_contracting, rhs_contracting, lhs_batch, rhs_batch)
+};
+struct DotParams {
+  DotDims dimension_numbers;
+  std::optional<DType> preferred_element_type;
+  JAXPP_PARAMS(DotParams, dimension_numbers, preferred_element_type)
+};
+
+// ---- Indexing
+enum class IndexMode { CLIP, FILL_OR_DROP, PROMISE_IN_BOUNDS, ONE_HOT };
+inline std::span<const char* const> enum_names(IndexMode) {
+  static constexpr const char* n[] = {"CLIP", "FILL_OR_DROP", "PROMISE_IN_BOUNDS", "ONE_HOT"};
+  return n;
+}
+struct GatherDims {
+  Dims offset_dims, collapsed_slice_dims, start_index_map, operand_batching_dims, start_indices_batching_dims;
+  JAXPP_PARAMS(GatherDims, offset_dims, collapsed_slice_dims, start_index_map, operand_batching_dims,
+               start_indices_batching_dims)
+};
+struct GatherParams {
+  GatherDims dimension_numbers;
+  std::optional<Number> fill_value;
+  bool indices_are_sorted = false;
+  IndexMode mode = IndexMode::CLIP;
+  Dims slice_sizes;
+  bool unique_indices = false;
+  JAXPP_PARAMS(GatherParams, dimension_numbers, fill_value, indices_are_sorted, mode, slice_sizes, unique_indices)
+};
+struct ScatterDims {
+  Dims update_window_dims, inserted_window_dims, scatter_dims_to_operand_dims, operand_batching_dims,
+      scatter_indices_batching_dims;
+  JAXPP_PARAMS(ScatterDims, update_window_dims, inserted_window_dims, scatter_dims_to_operand_dims,
+               operand_batching_dims, scatter_indices_batching_dims)
+};
+struct ScatterParams {  // scatter, scatter-add, scatter-sub, scatter-mul, scatter-min, scatter-max
+  ScatterDims dimension_numbers;
+  bool indices_are_sorted = false;
+  IndexMode mode = IndexMode::FILL_OR_DROP;
+  bool unique_indices = false;
+  JAXPP_PARAMS(ScatterParams, dimension_numbers, indices_are_sorted, mode, unique_indices)
+};
+struct DynamicSliceParams {
+  Dims slice_sizes;
+  JAXPP_PARAMS(DynamicSliceParams, slice_sizes)
+};
+
+// ---- Linear algebra
+struct TriangularSolveParams {
+  bool conjugate_a = false, left_side = false, lower = false, transpose_a = false, unit_diagonal = false;
+  JAXPP_PARAMS(TriangularSolveParams, conjugate_a, left_side, lower, transpose_a, unit_diagonal)
+};
+
+struct PermutationParams {  // lu_pivots_to_permutation
+  std::int64_t permutation_size = 0;
+  JAXPP_PARAMS(PermutationParams, permutation_size)
+};
+
+// ---- Calls and control flow
+struct CallParams {  // jit, remat2
+  JaxprPtr jaxpr;
+  std::string name;
+  JAXPP_PARAMS(CallParams, jaxpr, name)
+};
+struct RematParams {
+  JaxprPtr jaxpr;
+  Opaque policy;  // which results the backward pass keeps; empty: none
+  JAXPP_PARAMS(RematParams, jaxpr, policy)
+};
+struct ScanParams {  // operands and body: consts, carry, xs -> carry, ys
+  JaxprPtr jaxpr;
+  std::int64_t length = 0, num_carry = 0, num_consts = 0;
+  bool reverse = false;
+  std::int64_t unroll = 1;
+  JAXPP_PARAMS(ScanParams, jaxpr, length, num_carry, num_consts, reverse, unroll)
+};
+struct WhileParams {  // operands: cond consts, body consts, carry
+  JaxprPtr body_jaxpr;
+  std::int64_t body_nconsts = 0;
+  JaxprPtr cond_jaxpr;
+  std::int64_t cond_nconsts = 0;
+  JAXPP_PARAMS(WhileParams, body_jaxpr, body_nconsts, cond_jaxpr, cond_nconsts)
+};
+struct CondParams {  // operands: int32 index (clamped), operands of every branch
+  std::vector<JaxprPtr> branches;
+  JAXPP_PARAMS(CondParams, branches)
+};
+struct CustomParams {  // custom_jvp_call, custom_vjp_call
+  JaxprPtr call_jaxpr;
+  std::int64_t num_consts = 0;
+  CustomPtr rule;
+  JAXPP_PARAMS(CustomParams, call_jaxpr, num_consts, rule)
+};
+struct CustomLinParams {
+  std::int64_t num_res = 0;
+  std::vector<Type> out_types;
+  CustomPtr rule;
+  JAXPP_PARAMS(CustomLinParams, num_res, out_types, rule)
+};
+struct NameParams {  // name (checkpoint_name)
+  std::string name;
+  JAXPP_PARAMS(NameParams, name)
+};
+struct ArityParams {  // optimization_barrier, device_put: the number of operands, and of results
+  std::int64_t n = 1;
+  JAXPP_PARAMS(ArityParams, n)
+};
+struct CallbackParams {  // debug_callback, pure_callback
+  Opaque callback;
+  std::vector<Type> out_types;
+  JAXPP_PARAMS(CallbackParams, callback, out_types)
+};
+
+// ---- Collectives over a named axis
+struct CollectiveParams {  // psum, pmax, pmin: axes are names
+  std::vector<std::string> axes;
+  JAXPP_PARAMS(CollectiveParams, axes)
+};
+struct AxisNameParams {  // axis_index
+  std::string axis_name;
+  JAXPP_PARAMS(AxisNameParams, axis_name)
+};
+struct AllGatherParams {
+  std::int64_t all_gather_dimension = 0;
+  std::string axis_name;
+  std::int64_t axis_size = 0;
+  bool tiled = false;
+  JAXPP_PARAMS(AllGatherParams, all_gather_dimension, axis_name, axis_size, tiled)
+};
+struct PermuteParams {
+  std::string axis_name;
+  std::vector<Dims> perm;  // [source, destination]
+  JAXPP_PARAMS(PermuteParams, axis_name, perm)
+};
+struct AllToAllParams {  // the size of split_axis is divided by axis_size, that of concat_axis multiplied
+  std::string axis_name;
+  std::int64_t axis_size = 0, concat_axis = 0, split_axis = 0;
+  bool tiled = false;
+  JAXPP_PARAMS(AllToAllParams, axis_name, axis_size, concat_axis, split_axis, tiled)
+};
+struct ReduceScatterParams {
+  std::string axis_name;
+  std::int64_t axis_size = 0, scatter_dimension = 0;
+  bool tiled = false;
+  JAXPP_PARAMS(ReduceScatterParams, axis_name, axis_size, scatter_dimension, tiled)
+};
+
+}  // namespace jaxpp

@@ -1,0 +1,210 @@
+// program_test.cc -- laws that hold for every program, checked on random ones.
+//
+// JAXPP_FUZZ_CASES sets the number of programs (default 200), JAXPP_FUZZ_SEED the first seed.  A failure prints the seed,
+// the law, and the jaxpr of the smallest program that still breaks it.
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cstdlib>
+#include "jaxpp/core/jaxpr.h"
+#include "jaxpp/core/rewrite.h"
+#include "jaxpp/lax.h"
+#include "programs.h"
+
+using namespace jaxpp;
+using namespace jaxpp::internal;
+using namespace jaxpp::testing;
+
+namespace {
+
+long setting(const char* name, long otherwise) {
+  const char* v = std::getenv(name);
+  return v && *v ? std::strtol(v, nullptr, 10) : otherwise;
+}
+
+struct Case {
+  const Program& f;
+  std::vector<Arrays> lanes;  // three sets of arguments
+  const Arrays& x() const { return lanes[0]; }
+  std::size_t n() const { return lanes[0].size(); }
+};
+Options forward_only() {
+  Options o;
+  o.tolerance = 2e-7;
+  o.batches = 6;
+  return o;
+}
+Arrays run(const JaxprBody& j, Args x) {
+  Results y;
+  internal::eval_jaxpr(j, x, y);
+  return {y.begin(), y.end()};
+}
+Arrays batch(const std::vector<Arrays>& lanes) {
+  Arrays in;
+  for (std::size_t i = 0; i < lanes[0].size(); ++i) {
+    Arrays rows;
+    for (auto& lane : lanes) rows.push_back(lane[i]);
+    in.push_back(lax::stack(rows, 0));
+  }
+  return in;
+}
+Fn vmapped(Fn f) {
+  return [=](Args x, Results& y) {
+    const std::vector<int> axes(x.size(), 0);
+    const int out = 0;
+    vmap_flat(flat(f), x, axes, {&out, 1}, -1, "", y, Loc::current());
+  };
+}
+Fn gradient(Fn f, std::size_t n) {  // of the sum of all results
+  return [=](Args x, Results& g) {
+    Results y, ct;
+    LinearMap map = LinearMap::of(flat(f), x.first(n), y, "vjp", Loc::current());
+    for (const Array& a : y) ct.push_back(lax::full(a.type(), 1));
+    map.pull(args(ct), g, Loc::current());
+  };
+}
+double dot(const Arrays& a, const Arrays& b) {
+  double sum = 0;
+  for (std::size_t k = 0; k < a.size(); ++k) {
+    auto v = a[k].to_vector<double>(), w = b[k].to_vector<double>();
+    for (std::size_t i = 0; i < v.size(); ++i) sum += v[i] * w[i];
+  }
+  return sum;
+}
+
+std::string eager_is_jit(const Case& c) {
+  auto e = check_jit(c.f, c.x());
+  return e.empty() ? check_jit(gradient(c.f.scalar(), c.n()), c.x()) : e;
+}
+std::string jvp_is_differences(const Case& c) { return check_jvp(c.f, c.x(), forward_only()); }
+std::string linearize_is_jvp_and_transposes(const Case& c) {
+  return check_linearize(c.f, c.x(), forward_only());
+}
+std::string vmap_is_loop(const Case& c) {
+  auto e = check_vmap(c.f, c.lanes, forward_only());
+  if (!e.empty()) return e;
+  Random random(3);
+  std::vector<Arrays> lanes;
+  for (auto& lane : c.lanes) lanes.push_back(with_tangents(random, lane));
+  Options o = forward_only();
+  o.batches = 3;
+  return check_vmap(pushforward(c.f, c.n(), o), lanes, o);
+}
+std::string grad_of_vmap_is_vmap_of_grad(const Case& c) {
+  const Arrays x = batch(c.lanes);
+  return compare("grad of vmap against vmap of grad",
+                 evaluate(gradient(vmapped(c.f.scalar()), c.n()), x),
+                 evaluate(vmapped(gradient(c.f.scalar(), c.n())), x), 1e-11);
+}
+std::string checkpoint_changes_nothing(const Case& c) {
+  const Fn f = c.f;
+  const Fn kept = [f](Args x, Results& y) {
+    checkpoint_flat(flat(f), x, nullptr, y, Loc::current());
+  };
+  auto e = compare("checkpoint", evaluate(kept, c.x()), evaluate(f, c.x()), 1e-13);
+  if (!e.empty()) return e;
+  return compare("grad of checkpoint", evaluate(gradient(kept, c.n()), c.x()),
+                 evaluate(gradient(f, c.n()), c.x()), 1e-11);
+}
+std::string jit_under_transforms(const Case& c) {
+  const Fn f = c.f;
+  auto cache = std::make_shared<JitCache>();
+  const Fn jitted = [f, cache](Args x, Results& y) {
+    Arrays in(x.begin(), x.end());
+    std::shared_ptr<const void> tree;
+    jit_flat(*cache, "f", flat(f), in, {}, &tree, y, false, Loc::current());
+  };
+  auto e = compare("grad of jit", evaluate(gradient(jitted, c.n()), c.x()),
+                   evaluate(gradient(f, c.n()), c.x()), 1e-11);
+  if (!e.empty()) return e;
+  Random random(4);
+  const Arrays u = with_tangents(random, c.x());
+  e = compare("jvp of jit", evaluate(pushforward(jitted, c.n()), u),
+              evaluate(pushforward(f, c.n()), u), 1e-11);
+  if (!e.empty()) return e;
+  const Arrays x = batch(c.lanes);
+  return compare("vmap of jit", evaluate(vmapped(jitted), x), evaluate(vmapped(f), x), 1e-11);
+}
+std::string hessian_is_symmetric(const Case& c) {
+  const Fn g = gradient(c.f.scalar(), c.n());
+  Random random(5);
+  Arrays u, v, hu, hv;
+  for (auto& a : c.x()) u.push_back(random.like(a));
+  for (auto& a : c.x()) v.push_back(random.like(a));
+  auto times = [&](const Arrays& w) {
+    Arrays in = c.x();
+    in.insert(in.end(), w.begin(), w.end());
+    return evaluate(pushforward(g, c.n()), in);
+  };
+  hu = times(u);
+  hv = times(v);
+  const double a = dot(v, hu), b = dot(u, hv);
+  const double scale = std::max({1., std::abs(a), dot(hu, hu), dot(hv, hv)});
+  if (std::abs(a - b) <= 1e-10 * scale) return "";
+  return "v'Hu = " + std::to_string(a) + ", u'Hv = " + std::to_string(b);
+}
+std::string text_keeps_the_program(const Case& c) {
+  auto e = check_text(c.f, c.x());
+  return e.empty() ? check_text(gradient(c.f.scalar(), c.n()), c.x()) : e;
+}
+std::string passes_keep_the_values(const Case& c) {
+  const auto types = types_of(c.x());
+  for (const Fn& f : {Fn(c.f), gradient(c.f.scalar(), c.n())}) {
+    Jaxpr j = make_jaxpr_flat(flat(f), types, Loc::current());
+    Borrowed in(Args{j.consts()});
+    in.append(c.x());
+    const Arrays want = evaluate(f, c.x());
+    JaxprBody live = j.body()->copy();
+    dce(live);
+    check_jaxpr(live);
+    if (auto e = compare("after dce", run(live, in), want, 1e-12); !e.empty()) return e;
+    JaxprPtr ordered = canonical(*j.body());
+    check_jaxpr(*ordered);
+    if (auto e = compare("canonical order", run(*ordered, in), want, 1e-12); !e.empty()) return e;
+  }
+  return "";
+}
+
+struct Law {
+  const char* name;
+  std::string (*check)(const Case&);
+};
+constexpr Law kLaws[] = {
+    {"eager = jit", eager_is_jit},
+    {"jvp = finite differences", jvp_is_differences},
+    {"linearize = jvp, <u, Jv> = <J'u, v>", linearize_is_jvp_and_transposes},
+    {"vmap = loop", vmap_is_loop},
+    {"grad of vmap = vmap of grad", grad_of_vmap_is_vmap_of_grad},
+    {"checkpoint(f) = f", checkpoint_changes_nothing},
+    {"transforms of jit(f) = transforms of f", jit_under_transforms},
+    {"the Hessian is symmetric", hessian_is_symmetric},
+    {"print, parse, print", text_keeps_the_program},
+    {"passes keep the values", passes_keep_the_values},
+};
+
+std::string broken(const Law& law, const Program& p, std::uint64_t seed) {
+  return guarded(law.name, [&] {
+    Random random(seed);
+    std::vector<Arrays> lanes;
+    for (int i = 0; i < 3; ++i) lanes.push_back(p.arguments(random));
+    return law.check({p, std::move(lanes)});
+  });
+}
+
+}  // namespace
+
+TEST_CASE("laws of random programs", "[property]") {
+  const long cases = setting("JAXPP_FUZZ_CASES", 200), first = setting("JAXPP_FUZZ_SEED", 1);
+  int failures = 0;
+  for (long seed = first; seed < first + cases && failures < 3; ++seed) {
+    const Program p = random_program(std::uint64_t(seed), 3 + int(seed % 14));
+    for (auto& law : kLaws) {
+      if (broken(law, p, std::uint64_t(seed)).empty()) continue;
+      const Program small =
+          shrink(p, [&](const Program& q) { return broken(law, q, std::uint64_t(seed)); });
+      ++failures;
+      FAIL_CHECK("seed " << seed << ": " << broken(law, small, std::uint64_t(seed)) << "\n"
+                         << small.text());
+    }
+  }
+  SUCCEED();
+}

@@ -1,0 +1,244 @@
+// while.cc -- a loop that runs while a condition holds: operands are (cond consts, body consts, carry).
+//
+// Forward mode and batching are fixpoints over the carry, as for scan.  A condition that differs from lane to lane keeps
+// the loop running while any lane wants to; lanes that have finished keep their values.  There is no transpose: the
+// number of iterations, and so the memory for residuals, is unknown before the loop has run.
+#include "jaxpp/flat.h"
+#include "transforms/calls.h"
+
+namespace jaxpp {
+namespace {
+using namespace internal;
+
+struct Sizes {
+  std::size_t cond, body, carry;
+};
+Sizes sizes(const WhileParams& p) {
+  return {std::size_t(p.cond_nconsts), std::size_t(p.body_nconsts), p.body_jaxpr->outs.size()};
+}
+bool scalar_bool(Type t) { return t == scalar_type(DType::b1); }
+
+void while_shape(Types in, Params q, Type* out) {
+  auto& p = q.as<WhileParams>();
+  auto n = sizes(p);
+  const JaxprBody &c = *p.cond_jaxpr, &b = *p.body_jaxpr;
+  need(p.cond_nconsts >= 0 && p.body_nconsts >= 0 && in.size() == n.cond + n.body + n.carry &&
+           c.invars.size() == n.cond + n.carry && b.invars.size() == n.body + n.carry,
+       "while", "the numbers of operands do not fit the condition and the body.");
+  need(c.outs.size() == 1 && c.type(c.outs[0])->dtype == DType::b1 && c.type(c.outs[0])->shape.empty(), "while",
+       "the condition must return one bool[].");
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    Type t = i < n.cond ? c.types[c.invars[i]] : b.types[b.invars[i - n.cond]];
+    if (in[i] != t)
+      rule_error("while: operand " + std::to_string(i) + " is " + in[i]->str() + ", the loop takes " + t->str() + ".");
+  }
+  for (std::size_t i = 0; i < n.carry; ++i) {
+    Type t = in[n.cond + n.body + i];
+    need(c.types[c.invars[n.cond + i]] == t && b.type(b.outs[i]) == t, "while",
+         "carry " + std::to_string(i) + " goes in as " + t->str() + " and comes out as " + b.type(b.outs[i])->str() +
+             ".");
+    *out++ = t;
+  }
+}
+
+// Operands and parameters of the loop over (carry, dcarry); dy_at: where the tangent of each carry comes out, or 0.
+struct JvpLoop {
+  Results operands;
+  WhileParams params;
+  std::vector<std::size_t> dy_at;
+};
+JvpLoop jvp_loop(const JvpRule& r) {
+  auto& p = r.params.as<WhileParams>();
+  auto n = sizes(p);
+  Mask active = part(defined(r.dx), n.cond, r.x.size());  // of the body's operands
+  std::shared_ptr<const JvpJaxpr> t;
+  do t = jvp_jaxpr(*p.body_jaxpr, active, part(active, n.body, active.size()));
+  while (merge(active, t->active, n.carry, n.body));
+  // Body inputs (consts, carry, d...) regrouped: consts, dconsts, carry, dcarry.
+  std::vector<std::size_t> tangent(active.size()), in, out;
+  for (std::size_t i = 0, k = active.size(); i < active.size(); ++i)
+    if (active[i]) tangent[i] = k++;
+  JvpLoop l;
+  for (std::size_t i = 0; i < n.cond; ++i) l.operands.push_back(r.x[i]);
+  std::size_t d_consts = 0, d_carry = 0;
+  for (std::size_t i = 0; i < n.body; ++i) {
+    in.push_back(i);
+    l.operands.push_back(r.x[n.cond + i]);
+  }
+  auto tangents = [&](std::size_t from, std::size_t to, std::size_t& count) {
+    for (std::size_t i = from; i < to; ++i)
+      if (active[i]) {
+        in.push_back(tangent[i]);
+        l.operands.push_back(instantiate(r.dx[n.cond + i], r.x[n.cond + i].type()));
+        ++count;
+      }
+  };
+  tangents(0, n.body, d_consts);
+  for (std::size_t i = n.body; i < active.size(); ++i) {
+    in.push_back(i);
+    l.operands.push_back(r.x[n.cond + i]);
+  }
+  tangents(n.body, active.size(), d_carry);
+  l.dy_at.assign(n.carry, 0);
+  for (std::size_t i = 0; i < n.carry; ++i) out.push_back(i);
+  for (std::size_t i = 0, k = n.carry; i < n.carry; ++i)
+    if (t->active[i]) {
+      l.dy_at[i] = out.size();
+      out.push_back(k++);
+    }
+  auto body = t->jaxpr->memo<JaxprPtr>("while jvp" + std::to_string(n.body), [&] { return reorder(*t->jaxpr, in, out); });
+  // The condition ignores the tangents.
+  auto cond = p.cond_jaxpr->memo<JaxprPtr>(mask_key("while jvp", part(active, n.body, active.size())), [&] {
+    auto c = std::make_shared<JaxprBody>(p.cond_jaxpr->copy());
+    for (std::size_t i = n.body; i < active.size(); ++i)
+      if (active[i]) c->invars.push_back(c->new_var(r.x[n.cond + i].type()));
+    return JaxprPtr(c);
+  });
+  l.params = {*body, std::int64_t(n.body + d_consts), *cond, p.cond_nconsts};
+  return l;
+}
+void while_jvp(JvpRule& r) {
+  JvpLoop l = jvp_loop(r);
+  Results y = call(while_p, args(l.operands), l.params);
+  for (std::size_t i = 0; i < l.dy_at.size(); ++i) {
+    r.y[i] = y[i];
+    if (l.dy_at[i]) r.dy[i] = y[l.dy_at[i]];
+  }
+}
+// The tangent map is the whole loop over (carry, dcarry): linear in dx, so it may be recorded and pushed forward.
+void while_linearize(JvpRule& r) {
+  Results y = call(while_p, r.x, r.params);
+  for (std::size_t i = 0; i < y.size(); ++i) r.y[i] = y[i];
+  JvpLoop l = jvp_loop(r);
+  Results t = record(r, while_p, args(l.operands), l.params);
+  for (std::size_t i = 0; i < l.dy_at.size(); ++i)
+    if (l.dy_at[i]) r.dy[i] = t[l.dy_at[i]];
+}
+void while_transpose(TransposeRule&) {
+  rule_error(
+      "while_loop: reverse-mode differentiation needs a bound on the number of iterations.  Use scan, a fori_loop "
+      "with integer bounds, or while_loop(..., {.max_steps = n}); forward mode (jvp, jacfwd) works as it is.");
+}
+
+void while_batch(BatchRule& b) {
+  auto& p = b.params.as<WhileParams>();
+  auto n = sizes(p);
+  Mask all = mapped(b), cond_consts = part(all, 0, n.cond), body = part(all, n.cond, all.size());
+  std::shared_ptr<const BatchedJaxpr> t, c;
+  auto cond_mask = [&] {
+    Mask m = cond_consts;
+    for (std::size_t i = 0; i < n.carry; ++i) m.push_back(body[n.body + i]);
+    return m;
+  };
+  for (;;) {
+    do t = batch_jaxpr(*p.body_jaxpr, b.size, b.axis_name, body, part(body, n.body, body.size()));
+    while (merge(body, t->batched, n.carry, n.body));
+    c = batch_jaxpr(*p.cond_jaxpr, b.size, b.axis_name, cond_mask(), {});
+    Mask every(n.carry, true);
+    if (!c->batched[0] || !merge(body, every, n.carry, n.body)) break;
+  }
+  Results in;
+  for (std::size_t i = 0; i < n.cond; ++i) in.push_back(b.axis[i] < 0 ? b.x[i] : lax::move_axis(b.x[i], b.axis[i], 0));
+  for (std::size_t i = n.cond; i < b.x.size(); ++i)
+    in.push_back(body[i - n.cond] ? lax::batch_to_front(b.x[i], b.axis[i], b.size) : b.x[i]);
+  WhileParams q{t->jaxpr, p.body_nconsts, c->jaxpr, p.cond_nconsts};
+  if (c->batched[0]) {
+    // cond: any lane;  body: (cond consts, body consts, carry), lanes that have finished keep their carry
+    std::vector<Type> cond_in = c->jaxpr->in_types(), body_in = t->jaxpr->in_types();
+    auto any = [&](Args x, Results& y) {
+      Results pred;
+      eval_jaxpr(*c->jaxpr, x, pred);
+      y.push_back(lax::reduce_or(pred[0], {0}));
+    };
+    auto masked = [&](Args x, Results& y) {
+      Borrowed cond_args(x.first(n.cond));
+      cond_args.append(x.subspan(n.cond + n.body));
+      Results pred, next;
+      eval_jaxpr(*c->jaxpr, cond_args, pred);
+      eval_jaxpr(*t->jaxpr, x.subspan(n.cond), next);
+      for (std::size_t i = 0; i < n.carry; ++i) {
+        const Array& old = x[n.cond + n.body + i];
+        Array lanes = old.ndim() == 1 ? pred[0] : lax::broadcast_in_dim(pred[0], old.shape(), {0});
+        y.push_back(lax::select(lanes, next[i], old));
+      }
+    };
+    std::vector<Type> masked_in(cond_in.begin(), cond_in.begin() + std::ptrdiff_t(n.cond));
+    masked_in.insert(masked_in.end(), body_in.begin(), body_in.end());
+    Scope none(nullptr);
+    struct Lanes {
+      JaxprPtr cond, body, of;  // `of` keeps the address in the key from being reused
+    };
+    auto loop = t->jaxpr->memo<Lanes>(
+        "while lanes" + std::to_string(reinterpret_cast<std::uintptr_t>(c->jaxpr.get())), [&] {
+          return Lanes{trace_to_jaxpr(cond_in, flat(any), Consts::embed).jaxpr,
+                       trace_to_jaxpr(masked_in, flat(masked), Consts::embed).jaxpr, c->jaxpr};
+        });
+    q.cond_jaxpr = loop->cond;
+    q.body_jaxpr = loop->body;
+    q.body_nconsts = p.cond_nconsts + p.body_nconsts;
+    Results doubled(in.begin(), in.begin() + n.cond);  // the masked body needs the condition's constants too
+    doubled.append(in.begin(), in.end());
+    in = std::move(doubled);
+  }
+  Results out = call(while_p, args(in), q);
+  for (std::size_t i = 0; i < n.carry; ++i) {
+    b.y[i] = out[i];
+    b.y_axis[i] = body[n.body + i] ? 0 : -1;
+  }
+}
+
+}  // namespace
+
+const Primitive while_p = {
+    .name = "while",
+    .shape = while_shape,
+    .jvp = while_jvp,
+    .linearize = while_linearize,
+    .transpose = while_transpose,
+    .batch = while_batch,
+    .num_outputs = [](Params p) { return p.as<WhileParams>().body_jaxpr->outs.size(); },
+    .params = &params_ops<WhileParams>,
+    .uses_axis = [](Params p, const std::string& name) {
+      auto& w = p.as<WhileParams>();
+      return uses_axis(*w.body_jaxpr, name) || uses_axis(*w.cond_jaxpr, name);
+    }};
+
+void internal::while_flat(FlatFn cond, FlatFn body, Args init, Results& out, Loc loc, std::int64_t max_steps) {
+  TrailFrame frame("while_loop", loc);
+  std::vector<Type> types;
+  for (const Array& a : init) types.push_back(a.type());
+  Closed c = trace_to_jaxpr(types, cond), b = trace_to_jaxpr(types, body);
+  const JaxprBody &cj = *c.jaxpr, &bj = *b.jaxpr;
+  if (cj.outs.size() != 1 || !scalar_bool(cj.type(cj.outs[0])))
+    fail("while_loop: the condition must return one bool[], it returns " +
+             (cj.outs.empty() ? std::string("nothing") : cj.type(cj.outs[0])->str()) + ".",
+         loc, "E32");
+  if (bj.outs.size() != init.size())
+    fail("while_loop: the carry has " + std::to_string(init.size()) + " arrays, the body returns " +
+             std::to_string(bj.outs.size()) + ".",
+         loc, "E31");
+  for (std::size_t i = 0; i < init.size(); ++i)
+    if (bj.type(bj.outs[i]) != init[i].type())
+      fail("while_loop: carry " + std::to_string(i) + " goes in as " + init[i].type()->str() + " and comes out as " +
+               bj.type(bj.outs[i])->str() + ".",
+           loc, "E31", "The body must return a carry of the types it was given.");
+  if (max_steps > 0) {
+    auto keep = [](Args x, Results& y) { y.append(x.begin(), x.end()); };
+    auto step = [&](Args x, Results& y) {
+      Results more;
+      cond(x, more);
+      FlatFn branches[] = {flat(keep), body};
+      cond_flat(more[0], branches, x, "while_loop", y, loc);
+    };
+    return scan_flat(flat(step), init, {}, max_steps, false, 1, out, loc);
+  }
+  Borrowed in(Args{c.consts});
+  in.append(Args{b.consts});
+  in.append(init);
+  WhileParams p{b.jaxpr, std::int64_t(b.consts.size()), c.jaxpr, std::int64_t(c.consts.size())};
+  std::size_t at = out.size();
+  out.resize(at + init.size());
+  while_p.bind(in, p, out.data() + at, loc);
+}
+
+}  // namespace jaxpp
