@@ -16,13 +16,13 @@
 namespace bench {
 
 struct Row {
-  std::string workload;
+  std::string workload = {};
   std::int64_t n = 0;
   double bar_us = 0;         // what the median should not exceed; 0: none
   double per_call = 1;       // the timed call does this many of what the row counts
-  std::string note;
+  std::string note = {};
   bool compared = false;     // has a reference checksum
-  Checksum checksum;
+  Checksum checksum = {};
   double compile_s = 0;
   std::string label() const { return n ? workload + "@" + std::to_string(n) : workload; }
 };

@@ -35,7 +35,7 @@ int main() {
   auto collatz = [](Array n) {
     auto running = [](std::pair<Array, Array> s) { return s.first > 1; };
     auto next = [](std::pair<Array, Array> s) {
-      return std::pair(where(s.first % 2 == 0, s.first / 2, 3 * s.first + 1), s.second + 1);
+      return std::pair(where(s.first % 2 == 0, floor_divide(s.first, 2), 3 * s.first + 1), s.second + 1);
     };
     return while_loop(running, next, std::pair(n, zeros_like(n))).second;
   };

@@ -15,11 +15,10 @@ int main() {
 
   // Newton: solve H d = -g.
   auto newton = jit([](Array x) { return x - linalg::solve(hessian(rosenbrock)(x), grad(rosenbrock)(x)); });
-  Array x = {-1.2, 1.0, 0.5};
-  for (int i = 1; i <= 100; ++i) {
+  Array x = {1.2, 1.2, 1.2};
+  for (int i = 0; i < 6; ++i) {
+    std::printf("step %d  f = %.2e\n", i, double(rosenbrock(x)));
     x = newton(x);
-    if (i % 5 == 0) std::printf("step %2d  f = %.3e\n", i, double(rosenbrock(x)));
-    if (double(rosenbrock(x)) < 1e-20) break;
   }
   std::cout << "minimum at " << round(x * 1e6) / 1e6 << "\n";
 

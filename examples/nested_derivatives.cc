@@ -1,5 +1,4 @@
 // nested_derivatives.cc -- derivatives of derivatives, through closures and plain C++ control flow.
-#include <cmath>
 #include <cstdio>
 #include <jaxpp/jaxpp.h>
 
@@ -19,7 +18,7 @@ int main() {
 
   auto newton_sqrt = [](Array a) {
     Array x = 1.0;
-    while (std::abs(double(x * x - a)) > 1e-14) x = 0.5 * (x + a / x);
+    while (abs(x * x - a) > 1e-14) x = 0.5 * (x + a / x);
     return x;
   };
   std::printf("sqrt(2), d sqrt(a)/da at 2 = %.12f %.12f\n", double(newton_sqrt(2.0)), double(grad(newton_sqrt)(2.0)));

@@ -26,7 +26,7 @@ Array forward(const Model& m, Array x) {
 }
 
 int main() {
-  Model m{{{eye(2, 2, f64), Array{0., 0.}}, {Array{{1.}, {-1.}}, Array{0.5}}}, {{"out", 2.0}}};
+  Model m{{{Array{{1., 0.}, {0., 1.}}, Array{0., 0.}}, {Array{{1.}, {-1.}}, Array{0.5}}}, {{"out", 2.0}}};
   auto loss = [](const Model& model, Array x, Array y) {
     Array r = forward(model, x) - y;
     return mean(r * r);

@@ -15,11 +15,14 @@ void collect_tangents(const ArrayRefs& x, const ArrayRefs& dx, bool keep_integer
       if (keep_integers) t.push_back(Array());
       continue;
     }
-    if (dx[i]->defined() && dx[i]->type() != type)
-      fail<TypeError>(std::string(who) + ": the derivative that belongs to leaf " +
-                          std::to_string(i) + ", " + type->str() + ", must have its type, not " +
-                          dx[i]->type()->str(),
-                      loc, "E16", "Use astype or reshape.");
+    if (dx[i]->defined() && dx[i]->type() != type) {
+      const bool tangent = std::string_view(who).find("vjp") == std::string_view::npos &&
+                           std::string_view(who) != "linear_transpose";
+      fail<TypeError>(std::string(who) + (tangent ? ": tangent " : ": cotangent ") +
+                          std::to_string(i) + " is " + dx[i]->type()->str() +
+                          ", the value it belongs to is " + type->str() + ".",
+                      loc, "E16", "Both need the same shape and dtype.");
+    }
     t.push_back(*dx[i]);
   }
 }

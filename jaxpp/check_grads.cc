@@ -57,8 +57,7 @@ class Checker {
     instantiate_tangents(y, dy);
     keep_inexact(y, dy);
     const Vector exact = values(args(dy), loc_), at = values(args(y), loc_);
-    if (!all_finite(at) || !all_finite(exact))
-      wrong(name + " or its derivative is not finite", 0, 0);
+    if (!all_finite(at) || !all_finite(exact)) wrong(name + ", or its derivative, is not finite");
     ++report.checks;
     if (unsigned(options_.modes) & unsigned(Modes::forward))
       compare_differences(f, x, args(v), at, exact, name);
@@ -73,7 +72,8 @@ class Checker {
                    e = std::abs(forward - reverse) / std::max(1.0, std::abs(forward));
       report.dot_product = std::max(report.dot_product, e);
       if (!(e <= 1e-9))
-        wrong("the dot-product test of " + name + " fails: <u, J v>, <J^T u, v>", forward, reverse);
+        wrong("forward and reverse mode of " + name + " disagree: <u, J v> is " + text(forward) +
+              ", <J^T u, v> is " + text(reverse));
     }
     if (order <= 1) return;
     if (unsigned(options_.modes) & unsigned(Modes::forward)) {
@@ -96,10 +96,13 @@ class Checker {
   }
 
  private:
-  [[noreturn]] void wrong(const std::string& what, double a, double b) const {
-    char numbers[80] = "";
-    if (a != 0 || b != 0) std::snprintf(numbers, sizeof numbers, " are %.12g and %.12g", a, b);
-    fail<Error>("check_grads: " + what + numbers + ".", loc_, "E52");
+  [[noreturn]] void wrong(const std::string& what) const {
+    fail<Error>("check_grads: " + what + ".", loc_, "E72");
+  }
+  static std::string text(double v) {
+    char s[32];
+    std::snprintf(s, sizeof s, "%.12g", v);
+    return s;
   }
   // Uniform in [-1, 1], from splitmix64.
   double random() {
@@ -169,9 +172,9 @@ class Checker {
     std::size_t worst = 0;
     for (std::size_t i = 0; i < y.size(); ++i)
       if (!(std::abs(exact[i] - plus[i]) <= std::abs(exact[worst] - plus[worst]))) worst = i;
-    wrong("the derivative of " + name + " is wrong at element " + std::to_string(worst) +
-              ": by the rules and by central differences it",
-          exact[worst].real(), plus[worst].real());
+    wrong("the derivative of " + name + " at element " + std::to_string(worst) + " is " +
+          text(exact[worst].real()) + " by the rules, " + text(plus[worst].real()) +
+          " by central differences");
   }
   const CheckGradsOptions& options_;
   Loc loc_;

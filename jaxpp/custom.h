@@ -247,8 +247,8 @@ struct CustomVjp {
 /// f with the derivative   fwd(x...) -> pair(y, residuals),   bwd(residuals, ct) -> the cotangent of x, or a tuple of them.
 /// In a cotangent, None and null Arrays are zeros.
 template <class F, class Fwd, class Bwd>
-auto custom_vjp(F f, Fwd fwd, Bwd bwd, const char* name = "f", Loc loc = Loc::current()) {
-  return CustomVjp<F, Fwd, Bwd>{std::move(f), std::move(fwd), std::move(bwd), name, loc};
+auto custom_vjp(F f, Fwd forward, Bwd backward, const char* name = "f", Loc loc = Loc::current()) {
+  return CustomVjp<F, Fwd, Bwd>{std::move(f), std::move(forward), std::move(backward), name, loc};
 }
 
 }  // namespace jaxpp

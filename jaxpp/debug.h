@@ -7,7 +7,6 @@
 //   });
 // Under vmap a callback runs once per lane; under grad once, on the values (not the tangents); never dropped by jit.
 #pragma once
-#include <functional>
 #include <string>
 #include "jaxpp/flat.h"
 

@@ -6,12 +6,11 @@ namespace jaxpp::internal {
 void check_inexact(Args x, const char* who, int argnum, Loc loc) {
   for (const Array& a : x)
     if (!is_inexact(a.dtype()))
-      fail<TypeError>(
-          std::string(who) + ": argument " + std::to_string(argnum) +
-              " must be floating point or complex to be differentiated, but holds " +
-              a.type()->str(),
-          loc, "E14",
-          "Convert it (astype, or write 2.0 for 2), make it static, or choose other argnums.");
+      fail<TypeError>(std::string(who) + ": argument " + std::to_string(argnum) +
+                          " is differentiated, but holds " + a.type()->str(),
+                      loc, "E14",
+                      "Only floating-point and complex arrays have derivatives: convert it (2.0 "
+                      "for 2, astype), or make it static.");
 }
 
 }  // namespace jaxpp::internal

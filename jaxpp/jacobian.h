@@ -93,10 +93,10 @@ auto hessian(F f, JacobianOptions options = {}, Loc loc = Loc::current()) {
 }
 /// The Hessian of a scalar function at x, times v: at the cost of a few evaluations.  x, v: trees, or tuples of arguments.
 template <class F, class X, class V>
-X hvp(const F& f, const X& x, const V& v, Loc loc = Loc::current()) {
+auto hvp(const F& f, const X& x, const V& v, Loc loc = Loc::current()) {
   if constexpr (internal::is_tuple<X>) {
     return [&]<std::size_t... I>(std::index_sequence<I...>) {
-      auto g = [&](const std::tuple_element_t<I, X>&... e) {
+      auto g = [&](const internal::Arg<F, I, std::tuple_element_t<I, X>>&... e) {
         if constexpr (sizeof...(I) == 1)
           return std::tuple(grad(f, {}, loc)(e...));
         else

@@ -1,15 +1,19 @@
 // math.h -- the numpy surface: functions named as in jax.numpy, found by argument-dependent lookup.
 //
-//   Array y = sum(sin(x) * x, 0);      Array c = matmul(a, transpose(b));      Array z = where(x > 0, x, 0);
+//   Array y = sum(sin(x) * x, 0);
+//   Array c = matmul(a, transpose(b));
+//   Array z = where(x > 0, x, 0);
 //
 // Conventions of this header, not repeated below:
-//   - Operands broadcast as in numpy.  Their element types are promoted to a common one; a C++ number among them is weak:
-//     it takes the type of the arrays, unless it is of a higher kind (bool < integer < float < complex).
-//   - Functions that are not closed over the integers (sin, sqrt, mean, /) turn i64 and u64 into f64, other integers and
-//     bools into f32.
-//   - Axes may be negative and then count from the end.  Reductions take an axis, or {axis, ...}, or all axes by default;
-//     keepdims leaves the reduced axes with size 1.
-//   - All functions are differentiable wherever their mathematics is, and work under every transform.
+//   - Operands broadcast as in numpy.  Their element types are promoted to a common one; a C++
+//     number among them is weak: it takes the type of the arrays, unless it is of a higher kind
+//     (bool < integer < float < complex).
+//   - Functions that are not closed over the integers (sin, sqrt, mean, /) turn integers and bools
+//     into f64.
+//   - Axes may be negative and then count from the end.  Reductions take an axis, or {axis, ...},
+//     or all axes by default; keepdims leaves the reduced axes with size 1.
+//   - All functions are differentiable wherever their mathematics is, and work under every
+//     transform.
 #pragma once
 #include <array>
 #include <optional>
@@ -20,7 +24,8 @@ namespace jaxpp {
 
 // ---- Element types of new arrays
 
-/// The element type of zeros, ones, eye, random::normal, ... when none is given: f32, or what a scope says.
+/// The element type of zeros, ones, eye, random::normal, ... when none is given: f32, or what a
+/// scope says.
 DType default_dtype();
 /// Restores the previous default at the end of its scope.
 class [[nodiscard]] DefaultDTypeScope {
@@ -50,11 +55,14 @@ Array full(const Shape&, const Array& value, std::optional<DType> = {}, Loc = Lo
 Array zeros_like(const Array& x, std::optional<DType> = {}, Loc = Loc::current());
 Array ones_like(const Array& x, std::optional<DType> = {}, Loc = Loc::current());
 Array empty_like(const Array& x, std::optional<DType> = {}, Loc = Loc::current());
-Array full_like(const Array& x, const Array& value, std::optional<DType> = {}, Loc = Loc::current());
-/// 0, 1, ..., up to but not including stop; or from start, in steps.  The arguments are numbers and give the type.
+Array full_like(const Array& x, const Array& value, std::optional<DType> = {},
+                Loc = Loc::current());
+/// 0, 1, ..., up to but not including stop; or from start, in steps.  The arguments are numbers and
+/// give the type.
 ///   arange(5)  is i32,  arange(1., 2., 0.25) == {1., 1.25, 1.5, 1.75},  arange(5, f32)
 Array arange(const Array& stop, std::optional<DType> = {}, Loc = Loc::current());
-Array arange(const Array& start, const Array& stop, std::optional<DType> = {}, Loc = Loc::current());
+Array arange(const Array& start, const Array& stop, std::optional<DType> = {},
+             Loc = Loc::current());
 Array arange(const Array& start, const Array& stop, const Array& step, std::optional<DType> = {},
              Loc = Loc::current());
 /// num numbers evenly spaced from start to stop (inclusive, if endpoint), on a new first axis.
@@ -63,35 +71,41 @@ Array linspace(const Array& start, const Array& stop, std::int64_t num = 50, boo
                std::optional<DType> = {}, Loc = Loc::current());
 /// The n x n identity matrix; or n x m with ones on diagonal k (k > 0: above the main one).
 Array eye(std::int64_t n, DType = default_dtype(), Loc = Loc::current());
-Array eye(std::int64_t n, std::int64_t m, std::int64_t k = 0, DType = default_dtype(), Loc = Loc::current());
+Array eye(std::int64_t n, std::int64_t m, std::int64_t k = 0, DType = default_dtype(),
+          Loc = Loc::current());
 Array identity(std::int64_t n, DType = default_dtype(), Loc = Loc::current());
 /// n x m: ones on and below diagonal k, zeros above.
-Array tri(std::int64_t n, std::int64_t m, std::int64_t k = 0, DType = default_dtype(), Loc = Loc::current());
+Array tri(std::int64_t n, std::int64_t m, std::int64_t k = 0, DType = default_dtype(),
+          Loc = Loc::current());
 /// The matrices of x [..., n, m] with zeros above (tril) or below (triu) diagonal k.
 Array tril(const Array& x, std::int64_t k = 0, Loc = Loc::current());
 Array triu(const Array& x, std::int64_t k = 0, Loc = Loc::current());
 /// A vector becomes a matrix with it on diagonal k; of a matrix, the diagonal k.
 Array diag(const Array& x, std::int64_t k = 0, Loc = Loc::current());
 /// The diagonals of the matrices in axes axis1 and axis2, as a new last axis.
-Array diagonal(const Array& x, std::int64_t offset = 0, int axis1 = 0, int axis2 = 1, Loc = Loc::current());
-/// The grids of coordinates spanned by vectors.   meshgrid({x[n], y[m]})  ->  two of [m, n] ("xy") or [n, m] ("ij")
-std::vector<Array> meshgrid(const std::vector<Array>& x, std::string_view indexing = "xy", Loc = Loc::current());
+Array diagonal(const Array& x, std::int64_t offset = 0, int axis1 = 0, int axis2 = 1,
+               Loc = Loc::current());
+/// The grids of coordinates spanned by vectors.
+///   meshgrid({x[n], y[m]})  ->  two of [m, n] ("xy") or [n, m] ("ij")
+std::vector<Array> meshgrid(const std::vector<Array>& x, std::string_view indexing = "xy",
+                            Loc = Loc::current());
 
 // ---- Exponentials, logarithms, powers (elementwise)
 
-Array exp(const Array& x, Loc = Loc::current());     ///< e to the power x
-Array exp2(const Array& x, Loc = Loc::current());    ///< 2 to the power x
-Array expm1(const Array& x, Loc = Loc::current());   ///< exp(x) - 1, precise near 0
-Array log(const Array& x, Loc = Loc::current());     ///< the natural logarithm
-Array log2(const Array& x, Loc = Loc::current());    ///< the logarithm to base 2
-Array log10(const Array& x, Loc = Loc::current());   ///< the logarithm to base 10
-Array log1p(const Array& x, Loc = Loc::current());   ///< log(1 + x), precise near 0
-Array sqrt(const Array& x, Loc = Loc::current());    ///< the square root; its derivative at 0 is inf
-Array rsqrt(const Array& x, Loc = Loc::current());   ///< 1 / sqrt(x)
-Array cbrt(const Array& x, Loc = Loc::current());    ///< the cube root
-Array square(const Array& x, Loc = Loc::current());  ///< x * x
+Array exp(const Array& x, Loc = Loc::current());    ///< e to the power x
+Array exp2(const Array& x, Loc = Loc::current());   ///< 2 to the power x
+Array expm1(const Array& x, Loc = Loc::current());  ///< exp(x) - 1, precise near 0
+Array log(const Array& x, Loc = Loc::current());    ///< the natural logarithm
+Array log2(const Array& x, Loc = Loc::current());   ///< the logarithm to base 2
+Array log10(const Array& x, Loc = Loc::current());  ///< the logarithm to base 10
+Array log1p(const Array& x, Loc = Loc::current());  ///< log(1 + x), precise near 0
+Array sqrt(const Array& x, Loc = Loc::current());   ///< the square root; its derivative at 0 is inf
+Array rsqrt(const Array& x, Loc = Loc::current());  ///< 1 / sqrt(x)
+Array cbrt(const Array& x, Loc = Loc::current());   ///< the cube root
+Array square(const Array& x, Loc = Loc::current());      ///< x * x
 Array reciprocal(const Array& x, Loc = Loc::current());  ///< 1 / x
-/// x to the power y.  An integer number y multiplies out:  pow(x, 3), pow(x, -2); its derivative is exact at 0.
+/// x to the power y.  An integer number y multiplies out:  pow(x, 3), pow(x, -2); its derivative is
+/// exact at 0.
 Array power(const Array& x, const Array& y, Loc = Loc::current());
 Array pow(const Array& x, const Array& y, Loc = Loc::current());
 /// x to the power y, in floating point also for integers.
@@ -144,17 +158,20 @@ Array digamma(const Array& x, Loc = Loc::current());   ///< the derivative of lg
 Array logistic(const Array& x, Loc = Loc::current());  ///< 1 / (1 + exp(-x))
 Array expit(const Array& x, Loc = Loc::current());     ///< 1 / (1 + exp(-x)) (scipy's name)
 Array logit(const Array& x, Loc = Loc::current());     ///< log(x / (1 - x))
-/// x * log(y), and x * log(1 + y); 0 where x is 0, also for y where the logarithm is infinite or undefined.
+/// x * log(y), and x * log(1 + y); 0 where x is 0, also for y where the logarithm is infinite or
+/// undefined.
 Array xlogy(const Array& x, const Array& y, Loc = Loc::current());
 Array xlog1py(const Array& x, const Array& y, Loc = Loc::current());
 
 // ---- Arithmetic (elementwise)
 
-Array add(const Array& x, const Array& y, Loc = Loc::current());          ///< x + y
-Array subtract(const Array& x, const Array& y, Loc = Loc::current());     ///< x - y
-Array multiply(const Array& x, const Array& y, Loc = Loc::current());     ///< x * y
-Array divide(const Array& x, const Array& y, Loc = Loc::current());       ///< x / y, a float also for integers
-Array true_divide(const Array& x, const Array& y, Loc = Loc::current());  ///< x / y, a float also for integers
+Array add(const Array& x, const Array& y, Loc = Loc::current());       ///< x + y
+Array subtract(const Array& x, const Array& y, Loc = Loc::current());  ///< x - y
+Array multiply(const Array& x, const Array& y, Loc = Loc::current());  ///< x * y
+Array divide(const Array& x, const Array& y,
+             Loc = Loc::current());  ///< x / y, a float also for integers
+Array true_divide(const Array& x, const Array& y,
+                  Loc = Loc::current());  ///< x / y, a float also for integers
 /// The greatest integer not above x / y.   floor_divide(-7, 2) == -4
 Array floor_divide(const Array& x, const Array& y, Loc = Loc::current());
 /// x - y * floor(x / y), with the sign of y.   remainder(-7, 2) == 1
@@ -211,77 +228,97 @@ Array less_equal(const Array& x, const Array& y, Loc = Loc::current());     ///<
 Array greater(const Array& x, const Array& y, Loc = Loc::current());        ///< x > y
 Array greater_equal(const Array& x, const Array& y, Loc = Loc::current());  ///< x >= y
 Array isnan(const Array& x, Loc = Loc::current());                          ///< x is NaN
-Array isfinite(const Array& x, Loc = Loc::current());                       ///< neither NaN nor infinite
-Array isinf(const Array& x, Loc = Loc::current());                          ///< plus or minus infinity
-Array isposinf(const Array& x, Loc = Loc::current());                       ///< plus infinity
-Array isneginf(const Array& x, Loc = Loc::current());                       ///< minus infinity
-/// NaN becomes `nan`, infinities the given values, by default the greatest and least finite numbers.
-Array nan_to_num(const Array& x, double nan = 0, std::optional<double> posinf = {}, std::optional<double> neginf = {},
-                 Loc = Loc::current());
-Array logical_and(const Array& x, const Array& y, Loc = Loc::current());  ///< both are true (not zero)
+Array isfinite(const Array& x, Loc = Loc::current());  ///< neither NaN nor infinite
+Array isinf(const Array& x, Loc = Loc::current());     ///< plus or minus infinity
+Array isposinf(const Array& x, Loc = Loc::current());  ///< plus infinity
+Array isneginf(const Array& x, Loc = Loc::current());  ///< minus infinity
+/// NaN becomes `nan`, infinities the given values, by default the greatest and least finite
+/// numbers.
+Array nan_to_num(const Array& x, double nan = 0, std::optional<double> posinf = {},
+                 std::optional<double> neginf = {}, Loc = Loc::current());
+Array logical_and(const Array& x, const Array& y,
+                  Loc = Loc::current());  ///< both are true (not zero)
 Array logical_or(const Array& x, const Array& y, Loc = Loc::current());   ///< at least one is true
 Array logical_xor(const Array& x, const Array& y, Loc = Loc::current());  ///< just one is true
 Array logical_not(const Array& x, Loc = Loc::current());                  ///< x is zero
 Array bitwise_and(const Array& x, const Array& y, Loc = Loc::current());  ///< bits set in both
 Array bitwise_or(const Array& x, const Array& y, Loc = Loc::current());   ///< bits set in either
-Array bitwise_xor(const Array& x, const Array& y, Loc = Loc::current());  ///< bits set in one of the two
-Array bitwise_not(const Array& x, Loc = Loc::current());                  ///< every bit flipped
-Array invert(const Array& x, Loc = Loc::current());                       ///< every bit flipped
-Array bitwise_count(const Array& x, Loc = Loc::current());                ///< the number of bits set
-Array left_shift(const Array& x, const Array& y, Loc = Loc::current());   ///< x << y
+Array bitwise_xor(const Array& x, const Array& y,
+                  Loc = Loc::current());                    ///< bits set in one of the two
+Array bitwise_not(const Array& x, Loc = Loc::current());    ///< every bit flipped
+Array invert(const Array& x, Loc = Loc::current());         ///< every bit flipped
+Array bitwise_count(const Array& x, Loc = Loc::current());  ///< the number of bits set
+Array left_shift(const Array& x, const Array& y, Loc = Loc::current());  ///< x << y
 /// x >> y; copies of the sign bit are shifted in where x is signed.
 Array right_shift(const Array& x, const Array& y, Loc = Loc::current());
 /// |x - y| <= atol + rtol * |y|, elementwise; equal infinities are close.
-Array isclose(const Array& x, const Array& y, double rtol = 1e-5, double atol = 1e-8, bool equal_nan = false,
-              Loc = Loc::current());
+Array isclose(const Array& x, const Array& y, double rtol = 1e-5, double atol = 1e-8,
+              bool equal_nan = false, Loc = Loc::current());
 /// Whether all elements are close; the values must be known (not traced).
-bool allclose(const Array& x, const Array& y, double rtol = 1e-5, double atol = 1e-8, bool equal_nan = false,
-              Loc = Loc::current());
+bool allclose(const Array& x, const Array& y, double rtol = 1e-5, double atol = 1e-8,
+              bool equal_nan = false, Loc = Loc::current());
 /// Whether shapes and all elements are equal; the values must be known (not traced).
 bool array_equal(const Array& x, const Array& y, bool equal_nan = false, Loc = Loc::current());
 /// x where the condition holds, y elsewhere.   where(x > 0, x, 0)
-/// Derivatives flow to both, multiplied by 0 where not selected: guard the operand, not the result, of log and sqrt.
+/// Derivatives flow to both, multiplied by 0 where not selected: guard the operand, not the result,
+/// of log and sqrt.
 Array where(const Array& condition, const Array& x, const Array& y, Loc = Loc::current());
 
 // ---- Reductions
 
-/// Sums over `axes` (all by default).   x: T[d0, ..., dn] -> T[dims not in axes], integers and bools -> i64 or u64
+/// Sums over `axes` (all by default).   x: T[d0, ..., dn] -> T[dims not in axes]; integers and bools
+/// give i64 or u64.
 ///   sum({{1., 2.}, {3., 4.}}, 0)  ==  {4., 6.}
-Array sum(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false, Loc = Loc::current());
+Array sum(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false,
+          Loc = Loc::current());
 /// The product; integers and bools give i64 or u64.
-Array prod(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false, Loc = Loc::current());
+Array prod(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false,
+           Loc = Loc::current());
 /// The arithmetic mean, a float.
-Array mean(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false, Loc = Loc::current());
-/// The mean square deviation from the mean, with n - ddof in the denominator; stddev is its square root (numpy's std,
-/// a name that C++ has taken).
+Array mean(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false,
+           Loc = Loc::current());
+/// The mean square deviation from the mean, with n - ddof in the denominator; stddev is its square
+/// root (numpy's std, a name that C++ has taken).
 Array var(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false, double ddof = 0,
           Loc = Loc::current());
-Array stddev(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false, double ddof = 0,
-             Loc = Loc::current());
-/// The greatest, the least element.  NaN wins; equal elements share the derivative.  (Of two arrays: maximum, minimum.)
-Array max(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false, Loc = Loc::current());
-Array min(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false, Loc = Loc::current());
-Array amax(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false, Loc = Loc::current());
-Array amin(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false, Loc = Loc::current());
+Array stddev(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false,
+             double ddof = 0, Loc = Loc::current());
+/// The greatest, the least element.  NaN wins; equal elements share the derivative.  (Of two
+/// arrays: maximum, minimum.)
+Array max(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false,
+          Loc = Loc::current());
+Array min(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false,
+          Loc = Loc::current());
+Array amax(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false,
+           Loc = Loc::current());
+Array amin(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false,
+           Loc = Loc::current());
 /// Under `using namespace std` two Arrays would otherwise go to std::max: use maximum, minimum.
 template <std::same_as<Array> A>
 Array max(const A&, const A&) = delete;
 template <std::same_as<Array> A>
 Array min(const A&, const A&) = delete;
 /// max - min.
-Array ptp(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false, Loc = Loc::current());
+Array ptp(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false,
+          Loc = Loc::current());
 /// Whether all, any elements are true (not zero).
-Array all(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false, Loc = Loc::current());
-Array any(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false, Loc = Loc::current());
+Array all(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false,
+          Loc = Loc::current());
+Array any(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false,
+          Loc = Loc::current());
 /// The number of elements that are not zero, i64.
-Array count_nonzero(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false, Loc = Loc::current());
+Array count_nonzero(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false,
+                    Loc = Loc::current());
 /// The mean weighted by an array of x's shape (or, for one axis, of that axis' size).
-Array average(const Array& x, const Array& weights, const Axes& axes = Axes::every(), bool keepdims = false,
-              Loc = Loc::current());
+Array average(const Array& x, const Array& weights, const Axes& axes = Axes::every(),
+              bool keepdims = false, Loc = Loc::current());
 /// The index (i64) of the first greatest or least element along an axis, or in the flattened array.
-Array argmax(const Array& x, std::optional<int> axis = {}, bool keepdims = false, Loc = Loc::current());
-Array argmin(const Array& x, std::optional<int> axis = {}, bool keepdims = false, Loc = Loc::current());
-/// Running sums and products along an axis, or over the flattened array.   cumsum({1, 2, 3}) == {1, 3, 6}
+Array argmax(const Array& x, std::optional<int> axis = {}, bool keepdims = false,
+             Loc = Loc::current());
+Array argmin(const Array& x, std::optional<int> axis = {}, bool keepdims = false,
+             Loc = Loc::current());
+/// Running sums and products along an axis, or over the flattened array.   cumsum({1, 2, 3}) == {1,
+/// 3, 6}
 Array cumsum(const Array& x, std::optional<int> axis = {}, Loc = Loc::current());
 Array cumprod(const Array& x, std::optional<int> axis = {}, Loc = Loc::current());
 /// Differences of neighbours, n times.   diff({1, 4, 9}) == {3, 5}
@@ -293,16 +330,21 @@ Array diff(const Array& x, int n = 1, int axis = -1, Loc = Loc::current());
 Array sort(const Array& x, int axis = -1, bool descending = false, Loc = Loc::current());
 /// The indices (i64) that sort x along an axis.
 Array argsort(const Array& x, int axis = -1, bool descending = false, Loc = Loc::current());
-/// Where v would be inserted into the sorted vector a (i32): before equal elements ("left") or after ("right").
-Array searchsorted(const Array& a, const Array& v, std::string_view side = "left", Loc = Loc::current());
-/// Piecewise linear interpolation at x of the points (xp[n], fp[n]), xp increasing; constant outside.
+/// Where v would be inserted into the sorted vector a (i32): before equal elements ("left") or
+/// after ("right").
+Array searchsorted(const Array& a, const Array& v, std::string_view side = "left",
+                   Loc = Loc::current());
+/// Piecewise linear interpolation at x of the points (xp[n], fp[n]), xp increasing; constant
+/// outside.
 Array interp(const Array& x, const Array& xp, const Array& fp, Loc = Loc::current());
 
 // ---- Linear algebra
 
-/// Vectors: the inner product.  Matrices: the product.  In general: the last axis of x with the last but one of y.
+/// Vectors: the inner product.  Matrices: the product.  In general: the last axis of x with the
+/// last but one of y.
 Array dot(const Array& x, const Array& y, Loc = Loc::current());
-/// The matrix product over leading batch axes.   [..., n, k], [..., k, m] -> [..., n, m];  vectors lose their axis
+/// The matrix product over leading batch axes.   [..., n, k], [..., k, m] -> [..., n, m];  vectors
+/// lose their axis
 Array matmul(const Array& x, const Array& y, Loc = Loc::current());
 /// The sum of conj(x) * y over all elements.
 Array vdot(const Array& x, const Array& y, Loc = Loc::current());
@@ -312,9 +354,11 @@ Array inner(const Array& x, const Array& y, Loc = Loc::current());
 Array outer(const Array& x, const Array& y, Loc = Loc::current());
 /// Contracts the last `axes` axes of x with the first of y; or the given axes of each, pairwise.
 Array tensordot(const Array& x, const Array& y, int axes = 2, Loc = Loc::current());
-Array tensordot(const Array& x, const Array& y, const Axes& x_axes, const Axes& y_axes, Loc = Loc::current());
+Array tensordot(const Array& x, const Array& y, const Axes& x_axes, const Axes& y_axes,
+                Loc = Loc::current());
 /// The sum of the diagonal of the matrices in two axes.
-Array trace(const Array& x, std::int64_t offset = 0, int axis1 = 0, int axis2 = 1, Loc = Loc::current());
+Array trace(const Array& x, std::int64_t offset = 0, int axis1 = 0, int axis2 = 1,
+            Loc = Loc::current());
 /// The cross product of 3-vectors (or of 2-vectors: its third component) along an axis.
 Array cross(const Array& x, const Array& y, int axis = -1, Loc = Loc::current());
 /// The Kronecker product.   [n, m], [p, q] -> [n * p, m * q]
@@ -328,11 +372,12 @@ struct EinsumSpec {
   EinsumSpec(const std::string& t, Loc l = Loc::current()) : text(t), loc(l) {}
 };
 /// The sum of products that numpy's notation says, over any number of arrays.
-///   einsum("ij,jk->ik", a, b),  einsum("bij,bj->bi", a, x),  einsum("ii", a) (the trace),  einsum("...i,i", a, v)
+///   einsum("ij,jk->ik", a, b),  einsum("bij,bj->bi", a, x),  einsum("ii", a) (the trace),
+///   einsum("...i,i", a, v)
 Array einsum(EinsumSpec spec, const std::vector<Array>& operands);
 template <std::convertible_to<Array>... A>
-  requires(sizeof...(A) > 0 && !(std::same_as<A, std::vector<Array>> || ...))
-Array einsum(EinsumSpec spec, const A&... operands) {
+requires(sizeof...(A) > 0 && !(std::same_as<A, std::vector<Array>> || ...)) Array
+    einsum(EinsumSpec spec, const A&... operands) {
   return einsum(spec, std::vector<Array>{operands...});
 }
 
@@ -368,24 +413,29 @@ Array atleast_3d(const Array& x, Loc = Loc::current());
 Array concatenate(const std::vector<Array>& x, int axis = 0, Loc = Loc::current());
 /// Joins arrays of equal shape along a new axis.
 Array stack(const std::vector<Array>& x, int axis = 0, Loc = Loc::current());
-/// Joins columnwise (axis 1; vectors: axis 0), rowwise (axis 0), along axis 2; vectors as the columns of a matrix.
+/// Joins columnwise (axis 1; vectors: axis 0), rowwise (axis 0), along axis 2; vectors as the
+/// columns of a matrix.
 Array hstack(const std::vector<Array>& x, Loc = Loc::current());
 Array vstack(const std::vector<Array>& x, Loc = Loc::current());
 Array dstack(const std::vector<Array>& x, Loc = Loc::current());
 Array column_stack(const std::vector<Array>& x, Loc = Loc::current());
-/// The parts before, between and after `indices` along an axis.   split(x[6], {1, 4}) is [1], [3], [2]
+/// The parts before, between and after `indices` along an axis.
+///   split(x[6], {1, 4}) is [1], [3], [2]
 std::vector<Array> split(const Array& x, const Dims& indices, int axis = 0, Loc = Loc::current());
 /// So many equal parts.   split(x[6], 2) is [3], [3]
 template <std::integral I>
 std::vector<Array> split(const Array& x, I sections, int axis = 0, Loc = Loc::current());
 /// So many parts, the first ones longer where the size is not divisible.
-std::vector<Array> array_split(const Array& x, std::int64_t sections, int axis = 0, Loc = Loc::current());
+std::vector<Array> array_split(const Array& x, std::int64_t sections, int axis = 0,
+                               Loc = Loc::current());
 /// The slices along an axis, without it.
 std::vector<Array> unstack(const Array& x, int axis = 0, Loc = Loc::current());
 /// x repeated as a whole, so often along each axis.   tile({1, 2}, 2) == {1, 2, 1, 2}
 Array tile(const Array& x, const Axes& reps, Loc = Loc::current());
-/// Each element repeated, along an axis or in the flattened array.   repeat({1, 2}, 2) == {1, 1, 2, 2}
-Array repeat(const Array& x, std::int64_t repeats, std::optional<int> axis = {}, Loc = Loc::current());
+/// Each element repeated, along an axis or in the flattened array.
+///   repeat({1, 2}, 2) == {1, 1, 2, 2}
+Array repeat(const Array& x, std::int64_t repeats, std::optional<int> axis = {},
+             Loc = Loc::current());
 /// The elements in reverse order along axes.
 Array flip(const Array& x, const Axes& axes = Axes::every(), Loc = Loc::current());
 Array flipud(const Array& x, Loc = Loc::current());  ///< along axis 0
@@ -402,15 +452,17 @@ struct PadWidths {
   PadWidths(std::int64_t before, std::int64_t after) : pairs{{before, after}} {}
   PadWidths(std::initializer_list<std::array<std::int64_t, 2>> p) : pairs(p) {}
 };
-/// x with a margin.  mode: "constant" (of `value`), "edge", "reflect" (without the edge), "symmetric" (with it), "wrap".
-Array pad(const Array& x, const PadWidths& widths, std::string_view mode = "constant", const Array& value = 0,
-          Loc = Loc::current());
+/// x with a margin.  mode: "constant" (of `value`), "edge", "reflect" (without the edge),
+/// "symmetric" (with it), "wrap".
+Array pad(const Array& x, const PadWidths& widths, std::string_view mode = "constant",
+          const Array& value = 0, Loc = Loc::current());
 
-/// The elements of x at integer indices, along an axis or in the flattened array.  Negative indices count from the end.
-/// mode, for indices out of range: "fill" (NaN; the least integer), "clip", "wrap".
-Array take(const Array& x, const Array& indices, std::optional<int> axis = {}, std::string_view mode = "fill",
-           Loc = Loc::current());
-/// Elements chosen along an axis, one index for each place.   take_along_axis(x, argsort(x, 0), 0) == sort(x, 0)
+/// The elements of x at integer indices, along an axis or in the flattened array.  Negative indices
+/// count from the end.  Out of range: "fill" (NaN; the least integer), "clip" or "wrap".
+Array take(const Array& x, const Array& indices, std::optional<int> axis = {},
+           std::string_view mode = "fill", Loc = Loc::current());
+/// Elements chosen along an axis, one index for each place.
+///   take_along_axis(x, argsort(x, 0), 0) == sort(x, 0)
 Array take_along_axis(const Array& x, const Array& indices, int axis, Loc = Loc::current());
 
 // ---- Numbers among arrays
@@ -420,8 +472,8 @@ template <class T>
 concept ArrayArgument = !Scalar<T> && std::convertible_to<const T&, Array>;
 /// Numbers and arrays, at least one of each.
 template <class... T>
-concept NumbersAndArrays =
-    (Scalar<T> || ...) && (ArrayArgument<T> || ...) && ((Scalar<T> || ArrayArgument<T>) && ...);
+concept NumbersAndArrays = (Scalar<T> || ...) && (ArrayArgument<T> || ...) &&
+                           ((Scalar<T> || ArrayArgument<T>)&&...);
 /// Gives numbers the type they take beside these arrays (their own, where there is no array).
 void weaken(std::span<Array> x, std::span<const bool> is_number);
 template <class... T>
@@ -434,13 +486,14 @@ std::array<Array, sizeof...(T)> weak_operands(const T&... x) {
 std::vector<Array> split_sections(const Array& x, std::int64_t sections, int axis, Loc);
 }  // namespace internal
 
-// Every function of several arrays takes C++ numbers in any position: maximum(x, 0.0), logaddexp(0, x), clip(x, 0, 1).
-#define JAXPP_NUMBERS(name)                                            \
-  template <class X, class Y>                                          \
-    requires internal::NumbersAndArrays<X, Y>                          \
-  auto name(const X& x, const Y& y, Loc loc = Loc::current()) {        \
-    auto a = internal::weak_operands(x, y);                            \
-    return name(a[0], a[1], loc);                                      \
+// Every function of several arrays takes C++ numbers in any position: maximum(x, 0.0), logaddexp(0,
+// x), clip(x, 0, 1).
+#define JAXPP_NUMBERS(name)                                     \
+  template <class X, class Y>                                   \
+  requires internal::NumbersAndArrays<X, Y>                     \
+  auto name(const X& x, const Y& y, Loc loc = Loc::current()) { \
+    auto a = internal::weak_operands(x, y);                     \
+    return name(a[0], a[1], loc);                               \
   }
 JAXPP_NUMBERS(add)
 JAXPP_NUMBERS(subtract)
@@ -484,47 +537,59 @@ JAXPP_NUMBERS(dot)
 JAXPP_NUMBERS(inner)
 JAXPP_NUMBERS(outer)
 JAXPP_NUMBERS(kron)
-JAXPP_NUMBERS(searchsorted)
 #undef JAXPP_NUMBERS
 
 template <class X, class Y>
-  requires internal::NumbersAndArrays<X, Y>
-Array power(const X& x, const Y& y, Loc loc = Loc::current()) {
-  if constexpr (std::is_integral_v<Y>) return power(Array(x), Array(std::int64_t(y)), loc);  // an integer stays one
+requires internal::NumbersAndArrays<X, Y> Array power(const X& x, const Y& y,
+                                                      Loc loc = Loc::current()) {
+  if constexpr (std::is_integral_v<Y>)
+    return power(Array(x), Array(std::int64_t(y)), loc);  // an integer stays one
   auto a = internal::weak_operands(x, y);
   return power(a[0], a[1], loc);
 }
 template <class X, class Y>
-  requires internal::NumbersAndArrays<X, Y>
-Array pow(const X& x, const Y& y, Loc loc = Loc::current()) {
+requires internal::NumbersAndArrays<X, Y> Array pow(const X& x, const Y& y,
+                                                    Loc loc = Loc::current()) {
   return power(x, y, loc);
 }
 template <class X, class L, class H>
-  requires internal::NumbersAndArrays<X, L, H>
-Array clip(const X& x, const L& low, const H& high, Loc loc = Loc::current()) {
+requires internal::NumbersAndArrays<X, L, H> Array clip(const X& x, const L& low, const H& high,
+                                                        Loc loc = Loc::current()) {
   auto a = internal::weak_operands(x, low, high);
   return clip(a[0], a[1], a[2], loc);
 }
 template <class X, class Y>
-  requires(Scalar<X> || Scalar<Y>) && (Scalar<X> || internal::ArrayArgument<X>) &&
-          (Scalar<Y> || internal::ArrayArgument<Y>)
-Array where(const Array& condition, const X& x, const Y& y, Loc loc = Loc::current()) {
+requires(Scalar<X> || Scalar<Y>) &&
+    (Scalar<X> || internal::ArrayArgument<X>)&&(Scalar<Y> || internal::ArrayArgument<Y>)Array
+    where(const Array& condition, const X& x, const Y& y, Loc loc = Loc::current()) {
   auto a = internal::weak_operands(x, y);
   return where(condition, a[0], a[1], loc);
 }
 template <class X, class Y>
-  requires internal::NumbersAndArrays<X, Y>
-Array isclose(const X& x, const Y& y, double rtol = 1e-5, double atol = 1e-8, bool equal_nan = false,
-              Loc loc = Loc::current()) {
+requires internal::NumbersAndArrays<X, Y> Array isclose(const X& x, const Y& y, double rtol = 1e-5,
+                                                        double atol = 1e-8, bool equal_nan = false,
+                                                        Loc loc = Loc::current()) {
   auto a = internal::weak_operands(x, y);
   return isclose(a[0], a[1], rtol, atol, equal_nan, loc);
 }
 template <class X, class Y>
-  requires internal::NumbersAndArrays<X, Y>
-bool allclose(const X& x, const Y& y, double rtol = 1e-5, double atol = 1e-8, bool equal_nan = false,
-              Loc loc = Loc::current()) {
+requires internal::NumbersAndArrays<X, Y>
+bool allclose(const X& x, const Y& y, double rtol = 1e-5, double atol = 1e-8,
+              bool equal_nan = false, Loc loc = Loc::current()) {
   auto a = internal::weak_operands(x, y);
   return allclose(a[0], a[1], rtol, atol, equal_nan, loc);
+}
+template <class A, Scalar V>
+requires internal::ArrayArgument<A> Array searchsorted(const A& a, V v,
+                                                       std::string_view side = "left",
+                                                       Loc loc = Loc::current()) {
+  auto x = internal::weak_operands(a, v);
+  return searchsorted(x[0], x[1], side, loc);
+}
+template <Scalar X>
+Array interp(X x, const Array& xp, const Array& fp, Loc loc = Loc::current()) {
+  auto a = internal::weak_operands(x, xp);
+  return interp(a[0], a[1], fp, loc);
 }
 template <std::integral I>
 std::vector<Array> split(const Array& x, I sections, int axis, Loc loc) {

@@ -1,71 +1,82 @@
-// math_binary.cc -- elementwise functions of several operands: promotion, then one primitive or a short composition.
+// math_binary.cc -- elementwise functions of several operands: promotion, then one primitive or a
+// short composition.
 #include <limits>
 #include <numbers>
 #include "jaxpp/math_internal.h"
+#include "jaxpp/ops/primitives.h"
 
 namespace jaxpp {
 
 using namespace internal;
 
-#define JAXPP_BINARY(name, promotion, primitive)              \
-  Array name(const Array& x, const Array& y, Loc loc) {       \
-    Array a = x, b = y;                                       \
-    promotion(#name, a, b, loc);                              \
-    return lax::primitive(a, b, loc);                         \
-  }
-JAXPP_BINARY(multiply, promote_numeric, mul)
-JAXPP_BINARY(divide, promote_inexact, div)
-JAXPP_BINARY(true_divide, promote_inexact, div)
-JAXPP_BINARY(float_power, promote_inexact, pow)
-JAXPP_BINARY(arctan2, promote_inexact, atan2)
-JAXPP_BINARY(atan2, promote_inexact, atan2)
-JAXPP_BINARY(nextafter, promote_inexact, nextafter)
-JAXPP_BINARY(maximum, promote, max)
-JAXPP_BINARY(minimum, promote, min)
-JAXPP_BINARY(equal, promote, eq)
-JAXPP_BINARY(not_equal, promote, ne)
-JAXPP_BINARY(less, promote, lt)
-JAXPP_BINARY(less_equal, promote, le)
-JAXPP_BINARY(greater, promote, gt)
-JAXPP_BINARY(greater_equal, promote, ge)
-JAXPP_BINARY(bitwise_and, promote, bitwise_and)
-JAXPP_BINARY(bitwise_or, promote, bitwise_or)
-JAXPP_BINARY(bitwise_xor, promote, bitwise_xor)
-JAXPP_BINARY(left_shift, promote_numeric, shift_left)
-JAXPP_BINARY(add, promote_numeric, add)
-JAXPP_BINARY(subtract, promote_numeric, sub)
-#undef JAXPP_BINARY
+// The operators by name.
+#define JAXPP_OPERATOR(name, op) \
+  Array name(const Array& x, const Array& y, Loc loc) { return Operand(x, loc) op Operand(y, loc); }
+JAXPP_OPERATOR(add, +)
+JAXPP_OPERATOR(subtract, -)
+JAXPP_OPERATOR(multiply, *)
+JAXPP_OPERATOR(divide, /)
+JAXPP_OPERATOR(true_divide, /)
+JAXPP_OPERATOR(equal, ==)
+JAXPP_OPERATOR(not_equal, !=)
+JAXPP_OPERATOR(less, <)
+JAXPP_OPERATOR(less_equal, <=)
+JAXPP_OPERATOR(greater, >)
+JAXPP_OPERATOR(greater_equal, >=)
+JAXPP_OPERATOR(bitwise_and, &)
+JAXPP_OPERATOR(bitwise_or, |)
+JAXPP_OPERATOR(bitwise_xor, ^)
+JAXPP_OPERATOR(left_shift, <<)
+JAXPP_OPERATOR(right_shift, >>)
+#undef JAXPP_OPERATOR
 
-#define JAXPP_LOGICAL(name, primitive)                          \
-  Array name(const Array& x, const Array& y, Loc loc) {         \
-    Array a = truth(x, #name, loc), b = truth(y, #name, loc);   \
-    promote(#name, a, b, loc);                                  \
-    return lax::primitive(a, b, loc);                           \
+Array maximum(const Array& x, const Array& y, Loc loc) {
+  return binary(max_p, Operand(x, loc), Operand(y, loc));
+}
+Array minimum(const Array& x, const Array& y, Loc loc) {
+  return binary(min_p, Operand(x, loc), Operand(y, loc));
+}
+
+// Not closed over the integers.
+#define JAXPP_INEXACT(name, primitive)                  \
+  Array name(const Array& x, const Array& y, Loc loc) { \
+    Array a = x, b = y;                                 \
+    promote_inexact(#name, a, b, loc);                  \
+    return lax::primitive(a, b, loc);                   \
+  }
+JAXPP_INEXACT(float_power, pow)
+JAXPP_INEXACT(arctan2, atan2)
+JAXPP_INEXACT(atan2, atan2)
+JAXPP_INEXACT(nextafter, nextafter)
+#undef JAXPP_INEXACT
+
+#define JAXPP_LOGICAL(name, primitive)                        \
+  Array name(const Array& x, const Array& y, Loc loc) {       \
+    Array a = truth(x, #name, loc), b = truth(y, #name, loc); \
+    promote(#name, a, b, loc);                                \
+    return lax::primitive(a, b, loc);                         \
   }
 JAXPP_LOGICAL(logical_and, bitwise_and)
 JAXPP_LOGICAL(logical_or, bitwise_or)
 JAXPP_LOGICAL(logical_xor, bitwise_xor)
 #undef JAXPP_LOGICAL
 
-Array right_shift(const Array& x, const Array& y, Loc loc) {
-  Array a = x, b = y;
-  promote_numeric("right_shift", a, b, loc);
-  return is_unsigned(a.dtype()) ? lax::shift_right_logical(a, b, loc) : lax::shift_right_arithmetic(a, b, loc);
-}
-
 // ---- Division with remainder
 namespace {
 void need_real(const Array& x, const char* op, Loc loc) {
   if (is_complex(x.dtype()))
-    fail(std::string(op) + ": complex numbers have no order, the operands are " + x.type()->str() + ".", user_loc(loc),
-         "E25");
+    fail(std::string(op) + ": complex numbers have no order, the operands are " + x.type()->str() +
+             ".",
+         user_loc(loc), "E25");
 }
 Array differ_in_sign(const Array& x, const Array& y, Loc loc) {
-  return lax::ne(lax::lt(x, number_like(x, 0, loc), loc), lax::lt(y, number_like(y, 0, loc), loc), loc);
+  return lax::ne(lax::lt(x, number_like(x, 0, loc), loc), lax::lt(y, number_like(y, 0, loc), loc),
+                 loc);
 }
 /// The remainder with the sign of y, given the one with the sign of x.
 Array floored(const Array& rem, const Array& y, Loc loc) {
-  Array fix = lax::bitwise_and(lax::ne(rem, number_like(rem, 0, loc), loc), differ_in_sign(rem, y, loc), loc);
+  Array fix = lax::bitwise_and(lax::ne(rem, number_like(rem, 0, loc), loc),
+                               differ_in_sign(rem, y, loc), loc);
   return where(fix, lax::add(rem, y, loc), rem, loc);
 }
 /// Integers by 0: the remainder is 0, as numpy's.
@@ -113,7 +124,8 @@ Array floor_divide(const Array& x, const Array& y, Loc loc) {
 
 // ---- Powers
 namespace {
-/// Integers to integer powers by squaring; beyond 6 bits of exponent every base but 0 and +-1 has overflowed.
+/// Integers to integer powers by squaring; beyond 6 bits of exponent every base but 0 and +-1 has
+/// overflowed.
 Array integer_power(Array x, Array y, Loc loc) {
   UserLine line(loc);
   Array zero = number_like(x, 0, loc), one = number_like(x, 1, loc);
@@ -134,8 +146,8 @@ Array power(const Array& x, const Array& y, Loc loc) {
     const auto n = y.item<std::int64_t>(loc);
     Array base = numeric(x, "pow", loc);
     if (n < 0 && !is_inexact(base.dtype()))
-      fail("pow: integers to a negative power are fractions: " + x.type()->str() + " to the power " +
-               std::to_string(n) + ".",
+      fail("pow: integers to a negative power are fractions: " + x.type()->str() +
+               " to the power " + std::to_string(n) + ".",
            user_loc(loc), "E26", "Convert first: x.astype(f64).");
     return lax::integer_pow(base, n, loc);
   }
@@ -143,15 +155,16 @@ Array power(const Array& x, const Array& y, Loc loc) {
   promote_numeric("pow", a, b, loc);
   if (!is_inexact(a.dtype())) return integer_power(a, b, loc);
   if (is_inexact(y.dtype())) return lax::pow(a, b, loc);
-  // x to the power 0 is the constant 1: keep the derivative y * x^(y - 1) from dividing by x = 0 there.
+  // x to the power 0 is the constant 1: keep the derivative y * x^(y - 1) from dividing by x = 0
+  // there.
   Array is_zero = lax::eq(b, number_like(b, 0, loc), loc);
   return lax::pow(where(is_zero, 1, a, loc), lax::stop_gradient(b, loc), loc);
 }
 Array pow(const Array& x, const Array& y, Loc loc) { return power(x, y, loc); }
 
 namespace {
-/// log(b^x + b^y) = max(x, y) + log(1 + b^-|x - y|), b = e or 2.  Selecting by the sign of x - y instead of taking
-/// max and abs makes the derivatives right at x = y, and to every order.
+/// log(b^x + b^y) = max(x, y) + log(1 + b^-|x - y|), b = e or 2.  Selecting by the sign of x - y
+/// instead of taking max and abs makes the derivatives right at x = y, and to every order.
 Array log_add(const char* op, const Array& x, const Array& y, bool base_2, Loc loc) {
   Array a = x, b = y;
   promote_inexact(op, a, b, loc);
@@ -166,8 +179,12 @@ Array log_add(const char* op, const Array& x, const Array& y, bool base_2, Loc l
   return where(undefined, a + b, where(greater, a, b) + tail);
 }
 }  // namespace
-Array logaddexp(const Array& x, const Array& y, Loc loc) { return log_add("logaddexp", x, y, false, loc); }
-Array logaddexp2(const Array& x, const Array& y, Loc loc) { return log_add("logaddexp2", x, y, true, loc); }
+Array logaddexp(const Array& x, const Array& y, Loc loc) {
+  return log_add("logaddexp", x, y, false, loc);
+}
+Array logaddexp2(const Array& x, const Array& y, Loc loc) {
+  return log_add("logaddexp2", x, y, true, loc);
+}
 
 Array hypot(const Array& x, const Array& y, Loc loc) {
   Array a = x, b = y;
@@ -183,7 +200,8 @@ Array hypot(const Array& x, const Array& y, Loc loc) {
   return where(infinite, std::numeric_limits<double>::infinity(), r);
 }
 namespace {
-/// x * log(y + shift), where log(0), log(inf) and log of negative numbers count for nothing when x is 0.
+/// x * log(y + shift), where log(0), log(inf) and log of negative numbers count for nothing when x
+/// is 0.
 Array times_log(const char* op, const Array& x, const Array& y, double shift, Loc loc) {
   Array a = x, b = y;
   promote_inexact(op, a, b, loc);
@@ -195,7 +213,9 @@ Array times_log(const char* op, const Array& x, const Array& y, double shift, Lo
 }
 }  // namespace
 Array xlogy(const Array& x, const Array& y, Loc loc) { return times_log("xlogy", x, y, 0, loc); }
-Array xlog1py(const Array& x, const Array& y, Loc loc) { return times_log("xlog1py", x, y, 1, loc); }
+Array xlog1py(const Array& x, const Array& y, Loc loc) {
+  return times_log("xlog1py", x, y, 1, loc);
+}
 Array copysign(const Array& x, const Array& y, Loc loc) {
   Array a = x, b = y;
   promote_inexact("copysign", a, b, loc);

@@ -1,7 +1,7 @@
 // math_create.cc -- arrays from nothing: constants, ranges, identities, triangles, diagonals.
 //
-// Diagonals need no gather: in a matrix of m columns, flattened, a diagonal is a slice of stride m + 1; building one is
-// the transpose of that, padding with m zeros between the elements.
+// Diagonals need no gather: in a matrix of m columns, flattened, a diagonal is a slice of stride m
+// + 1; building one is the transpose of that, padding with m zeros between the elements.
 #include <cmath>
 #include "jaxpp/math_internal.h"
 
@@ -16,7 +16,8 @@ constinit thread_local DType default_type = DType::f32;
 DType default_dtype() { return default_type; }
 DefaultDTypeScope::DefaultDTypeScope(DType d) : saved_(default_type) {
   if (!is_inexact(d))
-    throw TypeError(std::string("default_dtype: must be a float or complex type, not ") + name(d) + ".  [E30]");
+    throw TypeError(std::string("default_dtype: must be a float or complex type, not ") + name(d) +
+                    ".  [E30]");
   default_type = d;
 }
 DefaultDTypeScope::~DefaultDTypeScope() { default_type = saved_; }
@@ -24,9 +25,13 @@ DefaultDTypeScope default_dtype(DType d) { return DefaultDTypeScope(d); }
 
 // ---- Constants
 namespace {
-Array constant(DType d, const Shape& shape, double v, Loc loc) { return lax::full(make_type(d, shape), v, loc); }
+Array constant(DType d, const Shape& shape, double v, Loc loc) {
+  return lax::full(make_type(d, shape), v, loc);
+}
 void need_size(std::int64_t n, const char* op, const char* what, Loc loc) {
-  if (n < 0) fail(std::string(op) + ": " + what + " " + std::to_string(n) + " is negative.", user_loc(loc), "E29");
+  if (n < 0)
+    fail(std::string(op) + ": " + what + " " + std::to_string(n) + " is negative.", user_loc(loc),
+         "E29");
 }
 }  // namespace
 Array zeros(const Shape& s, DType d, Loc loc) { return constant(d, s, 0, loc); }
@@ -59,11 +64,14 @@ Array arange(const Array& start, const Array& stop, std::optional<DType> d, Loc 
   need_array(start, "arange", loc);
   return arange(start, stop, lax::convert_element_type(Array(1), start.dtype(), loc), d, loc);
 }
-Array arange(const Array& start, const Array& stop, const Array& step, std::optional<DType> d, Loc loc) {
+Array arange(const Array& start, const Array& stop, const Array& step, std::optional<DType> d,
+             Loc loc) {
   Array x[] = {start, stop, step};
   for (auto& a : x) need_array(a, "arange", loc);
-  const DType t = d.value_or(promote_types(promote_types(start.dtype(), stop.dtype()), step.dtype()));
-  if (is_complex(t) || is_bool(t)) fail(std::string("arange: not for ") + name(t) + ".", user_loc(loc), "E31");
+  const DType t =
+      d.value_or(promote_types(promote_types(start.dtype(), stop.dtype()), step.dtype()));
+  if (is_complex(t) || is_bool(t))
+    fail(std::string("arange: not for ") + name(t) + ".", user_loc(loc), "E31");
   double n;
   if (is_integer(promote_types(promote_types(start.dtype(), stop.dtype()), step.dtype()))) {
     const auto from = start.item<std::int64_t>(loc), to = stop.item<std::int64_t>(loc),
@@ -87,8 +95,8 @@ Array arange(const Array& start, const Array& stop, const Array& step, std::opti
     y = lax::add(lax::convert_element_type(start, working, loc), y, loc);
   return lax::convert_element_type(y, t, loc);
 }
-Array linspace(const Array& start, const Array& stop, std::int64_t num, bool endpoint, std::optional<DType> d,
-               Loc loc) {
+Array linspace(const Array& start, const Array& stop, std::int64_t num, bool endpoint,
+               std::optional<DType> d, Loc loc) {
   Array a = start, b = stop;
   promote_inexact("linspace", a, b, loc);
   const DType result = d.value_or(a.dtype()), working = to_inexact(result);
@@ -118,7 +126,8 @@ Array linspace(const Array& start, const Array& stop, std::int64_t num, bool end
 }
 std::vector<Array> meshgrid(const std::vector<Array>& x, std::string_view indexing, Loc loc) {
   if (indexing != "xy" && indexing != "ij")
-    fail("meshgrid: the indexing is \"xy\" or \"ij\", not \"" + std::string(indexing) + "\".", user_loc(loc), "E32");
+    fail("meshgrid: the indexing is \"xy\" or \"ij\", not \"" + std::string(indexing) + "\".",
+         user_loc(loc), "E32");
   const std::size_t n = x.size();
   auto axis = [&](std::size_t i) { return indexing == "xy" && n >= 2 && i < 2 ? 1 - i : i; };
   Shape s(n);
@@ -145,7 +154,8 @@ Array on_or_below(std::int64_t n, std::int64_t m, std::int64_t k, Loc loc) {
 void need_matrix(const Array& x, const char* op, Loc loc) {
   need_array(x, op, loc);
   if (x.ndim() < 2)
-    fail(std::string(op) + ": needs a matrix, or a stack of them, not " + x.type()->str() + ".", user_loc(loc), "E33");
+    fail(std::string(op) + ": needs a matrix, or a stack of them, not " + x.type()->str() + ".",
+         user_loc(loc), "E33");
 }
 }  // namespace
 Array eye(std::int64_t n, DType d, Loc loc) { return eye(n, n, 0, d, loc); }
@@ -176,7 +186,8 @@ Array diagonal(const Array& x, std::int64_t offset, int axis1, int axis2, Loc lo
   need_matrix(x, "diagonal", loc);
   const auto a1 = axis_of(axis1, x, "diagonal", loc), a2 = axis_of(axis2, x, "diagonal", loc);
   if (a1 == a2)
-    fail("diagonal: axis " + std::to_string(a1) + " is given twice for " + x.type()->str() + ".", user_loc(loc), "E21");
+    fail("diagonal: axis " + std::to_string(a1) + " is given twice for " + x.type()->str() + ".",
+         user_loc(loc), "E21");
   Array v = moveaxis(x, Axes(Dims{a1, a2}), {-2, -1}, loc);
   const std::int64_t n = v.shape(-2), m = v.shape(-1);
   const std::int64_t size = std::min(offset < 0 ? n + offset : n, offset > 0 ? m - offset : m);
@@ -195,7 +206,8 @@ Array diagonal(const Array& x, std::int64_t offset, int axis1, int axis2, Loc lo
 Array diag(const Array& x, std::int64_t k, Loc loc) {
   need_array(x, "diag", loc);
   if (x.ndim() == 2) return diagonal(x, k, 0, 1, loc);
-  if (x.ndim() != 1) fail("diag: takes a vector or a matrix, not " + x.type()->str() + ".", user_loc(loc), "E33");
+  if (x.ndim() != 1)
+    fail("diag: takes a vector or a matrix, not " + x.type()->str() + ".", user_loc(loc), "E33");
   const std::int64_t offset = k < 0 ? -k : k, n = x.size() + offset;
   if (x.size() == 0) return constant(x.dtype(), {n, n}, 0, loc);
   const std::int64_t before = k >= 0 ? k : -k * n;

@@ -1,7 +1,9 @@
-// math_einsum.cc -- einsum: parse the labels, reduce each operand alone, then contract pairs until one is left.
+// math_einsum.cc -- einsum: parse the labels, reduce each operand alone, then contract pairs until
+// one is left.
 //
-// The order of contraction is greedy: next, the pair whose result grows the least over its operands.  One contraction is
-// one dot_general: labels of both operands that nobody needs later are contracted, those needed later are batch labels.
+// The order of contraction is greedy: next, the pair whose result grows the least over its
+// operands.  One contraction is one dot_general: labels of both operands that nobody needs later
+// are contracted, those needed later are batch labels.
 #include <algorithm>
 #include <map>
 #include "jaxpp/math_internal.h"
@@ -17,7 +19,9 @@ struct Term {
   Array value;
   std::vector<int> labels;
 };
-bool has(const std::vector<int>& v, int label) { return std::find(v.begin(), v.end(), label) != v.end(); }
+bool has(const std::vector<int>& v, int label) {
+  return std::find(v.begin(), v.end(), label) != v.end();
+}
 std::int64_t axis_with(const Term& t, int label) {
   return std::find(t.labels.begin(), t.labels.end(), label) - t.labels.begin();
 }
@@ -58,7 +62,8 @@ class Einsum {
   std::vector<int> labels_of(std::string_view text, int rank, int ellipsis_rank) const {
     std::vector<int> labels;
     bool ellipsis = false;
-    const int letters = int(std::count_if(text.begin(), text.end(), [](char c) { return c != '.' && c != ' '; }));
+    const int letters =
+        int(std::count_if(text.begin(), text.end(), [](char c) { return c != '.' && c != ' '; }));
     for (std::size_t i = 0; i < text.size(); ++i) {
       const char c = text[i];
       if (c == ' ') continue;
@@ -81,23 +86,26 @@ class Einsum {
     if (arrow != text.npos) in = text.substr(0, arrow);
     for (std::size_t i = 0;; ++i) {
       const auto comma = in.find(',');
-      if (i >= x.size()) wrong("names more operands than the " + std::to_string(x.size()) + " given");
+      if (i >= x.size())
+        wrong("names more operands than the " + std::to_string(x.size()) + " given");
       Term t{x[i], labels_of(in.substr(0, comma), x[i].ndim(), 0)};
       if (t.labels.size() != x[i].shape().size())
-        wrong("operand " + std::to_string(i) + ", " + x[i].type()->str() + ", has " + std::to_string(x[i].ndim()) +
-              " axes");
+        wrong("operand " + std::to_string(i) + ", " + x[i].type()->str() + ", has " +
+              std::to_string(x[i].ndim()) + " axes");
       for (std::size_t k = 0; k < t.labels.size(); ++k) {
         auto& size = size_.try_emplace(t.labels[k], 1).first->second;
         const auto n = x[i].shape()[k];
         if (n != 1 && size != 1 && n != size) {
           const std::string name = t.labels[k] < 'A' ? "..." : std::string(1, char(t.labels[k]));
-          wrong("label " + name + " has sizes " + std::to_string(size) + " and " + std::to_string(n));
+          wrong("label " + name + " has sizes " + std::to_string(size) + " and " +
+                std::to_string(n));
         }
         if (n != 1) size = n;
       }
       terms_.push_back(std::move(t));
       if (comma == in.npos) {
-        if (i + 1 != x.size()) wrong("names fewer operands than the " + std::to_string(x.size()) + " given");
+        if (i + 1 != x.size())
+          wrong("names fewer operands than the " + std::to_string(x.size()) + " given");
         break;
       }
       in = in.substr(comma + 1);
@@ -116,20 +124,24 @@ class Einsum {
       }
     }
     for (int label : output_) {
-      if (!size_.count(label)) wrong(std::string("label ") + char(label) + " of the result is not in an operand");
+      if (!size_.count(label))
+        wrong(std::string("label ") + char(label) + " of the result is not in an operand");
       if (std::count(output_.begin(), output_.end(), label) > 1)
         wrong(std::string("label ") + char(label) + " occurs twice in the result");
     }
   }
 
   // ---- One operand
-  /// An axis of size 1 whose label is longer elsewhere broadcasts: without it the operand is the same factor.
+  /// An axis of size 1 whose label is longer elsewhere broadcasts: without it the operand is the
+  /// same factor.
   void drop_broadcast_axes(Term& t) {
     Dims ones;
     std::vector<int> kept;
     for (std::size_t k = 0; k < t.labels.size(); ++k) {
-      if (t.value.shape()[k] == 1 && size_[t.labels[k]] != 1) ones.push_back(std::int64_t(k));
-      else kept.push_back(t.labels[k]);
+      if (t.value.shape()[k] == 1 && size_[t.labels[k]] != 1)
+        ones.push_back(std::int64_t(k));
+      else
+        kept.push_back(t.labels[k]);
     }
     if (ones.empty()) return;
     t.value = lax::squeeze(t.value, ones, loc());
@@ -143,7 +155,8 @@ class Einsum {
         ++i;
         continue;
       }
-      t.value = diagonal(t.value, 0, int(i), int(second - t.labels.begin()), loc());  // the new axis is the last
+      t.value = diagonal(t.value, 0, int(i), int(second - t.labels.begin()),
+                         loc());  // the new axis is the last
       t.labels.erase(second);
       t.labels.erase(t.labels.begin() + std::ptrdiff_t(i));
       t.labels.push_back(label);
@@ -160,8 +173,10 @@ class Einsum {
     Dims axes;
     std::vector<int> kept;
     for (std::size_t k = 0; k < t.labels.size(); ++k) {
-      if (needed_beyond(t.labels[k], i, i)) kept.push_back(t.labels[k]);
-      else axes.push_back(std::int64_t(k));
+      if (needed_beyond(t.labels[k], i, i))
+        kept.push_back(t.labels[k]);
+      else
+        axes.push_back(std::int64_t(k));
     }
     if (axes.empty()) return;
     t.value = lax::reduce_sum(t.value, axes, loc());
@@ -192,14 +207,15 @@ class Einsum {
     double best = 0;
     for (std::size_t i = 0; i < terms_.size(); ++i)
       for (std::size_t j = i + 1; j < terms_.size(); ++j) {
-        const double growth = size_of(result_labels(i, j)) - size_of(terms_[i].labels) - size_of(terms_[j].labels);
+        const double growth =
+            size_of(result_labels(i, j)) - size_of(terms_[i].labels) - size_of(terms_[j].labels);
         if ((i == 0 && j == 1) || growth < best) {
           best = growth;
           a = i, b = j;
         }
       }
-    // the result comes out as batch, rest of the first, rest of the second: the last one in the order of the result,
-    // if the operands are taken the right way round
+    // the result comes out as batch, rest of the first, rest of the second: the last one in the
+    // order of the result, if the operands are taken the right way round
     if (terms_.size() == 2 && result_labels(b, a) == output_) std::swap(a, b);
     DotDims d;
     for (int label : terms_[a].labels) {
@@ -222,6 +238,8 @@ class Einsum {
 
 }  // namespace
 
-Array einsum(EinsumSpec spec, const std::vector<Array>& operands) { return Einsum(spec, operands).run(); }
+Array einsum(EinsumSpec spec, const std::vector<Array>& operands) {
+  return Einsum(spec, operands).run();
+}
 
 }  // namespace jaxpp

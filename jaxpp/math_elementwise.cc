@@ -1,6 +1,7 @@
 // math_elementwise.cc -- elementwise functions of one operand.
 //
-// Most are one primitive after promotion; the rest are compositions of primitives, so every transform holds for them.
+// Most are one primitive after promotion; the rest are compositions of primitives, so every
+// transform holds for them.
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -57,18 +58,24 @@ template <class F>
 Array on_parts(const Array& x, F f, Loc loc) {
   return lax::complex(f(lax::real(x, loc)), f(lax::imag(x, loc)), loc);
 }
-Array scaled(const Array& x, double factor, Loc loc) { return lax::mul(x, number_like(x, factor, loc), loc); }
+Array scaled(const Array& x, double factor, Loc loc) {
+  return lax::mul(x, number_like(x, factor, loc), loc);
+}
 Array falses(const Array& x, Loc loc) { return lax::full(make_type(DType::b1, x.shape()), 0, loc); }
 }  // namespace
 
 Array log2(const Array& x, Loc loc) {
   Array y = log(x, loc);
-  auto by_ln2 = [&](const Array& v) { return lax::div(v, number_like(v, std::numbers::ln2, loc), loc); };
+  auto by_ln2 = [&](const Array& v) {
+    return lax::div(v, number_like(v, std::numbers::ln2, loc), loc);
+  };
   return is_complex(y.dtype()) ? on_parts(y, by_ln2, loc) : by_ln2(y);
 }
 Array log10(const Array& x, Loc loc) {
   Array y = log(x, loc);
-  auto by_ln10 = [&](const Array& v) { return lax::div(v, number_like(v, std::numbers::ln10, loc), loc); };
+  auto by_ln10 = [&](const Array& v) {
+    return lax::div(v, number_like(v, std::numbers::ln10, loc), loc);
+  };
   return is_complex(y.dtype()) ? on_parts(y, by_ln10, loc) : by_ln10(y);
 }
 Array square(const Array& x, Loc loc) { return lax::square(numeric(x, "square", loc), loc); }
@@ -76,8 +83,12 @@ Array reciprocal(const Array& x, Loc loc) {
   Array v = inexact(x, "reciprocal", loc);
   return lax::div(number_like(v, 1, loc), v, loc);
 }
-Array deg2rad(const Array& x, Loc loc) { return scaled(inexact(x, "deg2rad", loc), std::numbers::pi / 180, loc); }
-Array rad2deg(const Array& x, Loc loc) { return scaled(inexact(x, "rad2deg", loc), 180 / std::numbers::pi, loc); }
+Array deg2rad(const Array& x, Loc loc) {
+  return scaled(inexact(x, "deg2rad", loc), std::numbers::pi / 180, loc);
+}
+Array rad2deg(const Array& x, Loc loc) {
+  return scaled(inexact(x, "rad2deg", loc), 180 / std::numbers::pi, loc);
+}
 Array radians(const Array& x, Loc loc) { return deg2rad(x, loc); }
 Array degrees(const Array& x, Loc loc) { return rad2deg(x, loc); }
 Array sinc(const Array& x0, Loc loc) {
@@ -109,20 +120,25 @@ Array signbit(const Array& x, Loc loc) {
   need_array(x, "signbit", loc);
   const DType d = x.dtype();
   if (is_bool(d) || is_unsigned(d)) return falses(x, loc);
-  if (is_complex(d)) fail("signbit: " + x.type()->str() + " has no sign bit.", user_loc(loc), "E23");
+  if (is_complex(d))
+    fail("signbit: " + x.type()->str() + " has no sign bit.", user_loc(loc), "E23");
   Array bits = x;
   if (is_float(d))
-    bits = lax::bitcast_convert_type(x, width(d) == 2 ? DType::i16 : width(d) == 4 ? DType::i32 : DType::i64, loc);
+    bits = lax::bitcast_convert_type(x,
+                                     width(d) == 2   ? DType::i16
+                                     : width(d) == 4 ? DType::i32
+                                                     : DType::i64,
+                                     loc);
   return lax::lt(bits, number_like(bits, 0, loc), loc);
 }
 
 // ---- Rounding
-#define JAXPP_ROUNDING(name, primitive, ...)                                         \
-  Array name(const Array& x, Loc loc) {                                              \
-    need_array(x, #name, loc);                                                       \
-    if (!is_inexact(x.dtype())) return x;                                            \
-    auto f = [&](const Array& v) { return lax::primitive(v, ##__VA_ARGS__, loc); };  \
-    return is_complex(x.dtype()) ? on_parts(x, f, loc) : f(x);                       \
+#define JAXPP_ROUNDING(name, primitive, ...)                                        \
+  Array name(const Array& x, Loc loc) {                                             \
+    need_array(x, #name, loc);                                                      \
+    if (!is_inexact(x.dtype())) return x;                                           \
+    auto f = [&](const Array& v) { return lax::primitive(v, ##__VA_ARGS__, loc); }; \
+    return is_complex(x.dtype()) ? on_parts(x, f, loc) : f(x);                      \
   }
 JAXPP_ROUNDING(floor, floor)
 JAXPP_ROUNDING(ceil, ceil)
@@ -133,7 +149,8 @@ Array trunc(const Array& x, Loc loc) {
   need_array(x, "trunc", loc);
   if (!is_inexact(x.dtype())) return x;
   auto f = [&](const Array& v) {
-    return lax::select(lax::lt(v, number_like(v, 0, loc), loc), lax::ceil(v, loc), lax::floor(v, loc), loc);
+    return lax::select(lax::lt(v, number_like(v, 0, loc), loc), lax::ceil(v, loc),
+                       lax::floor(v, loc), loc);
   };
   return is_complex(x.dtype()) ? on_parts(x, f, loc) : f(x);
 }
@@ -143,14 +160,16 @@ Array round(const Array& x, int decimals, Loc loc) {
   const DType d = x.dtype();
   if (!is_inexact(d)) {
     if (decimals > 0 || is_bool(d)) return x;
-    fail("round: digits before the point are rounded for floats only, the array is " + x.type()->str() + ".",
+    fail("round: digits before the point are rounded for floats only, the array is " +
+             x.type()->str() + ".",
          user_loc(loc), "E24", "Convert first: x.astype(f64).");
   }
   if (decimals > (real_of(d) == DType::f64 ? 308 : real_of(d) == DType::f16 ? 4 : 38)) return x;
   auto f = [&](const Array& v) {
     Array w = v.dtype() == DType::f16 ? lax::convert_element_type(v, DType::f32, loc) : v;
     Array factor = number_like(w, std::pow(10., decimals), loc);
-    w = lax::div(lax::round(lax::mul(w, factor, loc), RoundingMethod::TO_NEAREST_EVEN, loc), factor, loc);
+    w = lax::div(lax::round(lax::mul(w, factor, loc), RoundingMethod::TO_NEAREST_EVEN, loc), factor,
+                 loc);
     return lax::convert_element_type(w, v.dtype(), loc);
   };
   return is_complex(d) ? on_parts(x, f, loc) : f(x);
@@ -186,15 +205,19 @@ Array isfinite(const Array& x, Loc loc) {
   const DType d = x.dtype();
   if (!is_inexact(d)) return lax::full(make_type(DType::b1, x.shape()), 1, loc);
   if (is_float(d)) return lax::is_finite(x, loc);
-  return lax::bitwise_and(lax::is_finite(lax::real(x, loc), loc), lax::is_finite(lax::imag(x, loc), loc), loc);
+  return lax::bitwise_and(lax::is_finite(lax::real(x, loc), loc),
+                          lax::is_finite(lax::imag(x, loc), loc), loc);
 }
 namespace {
-Array equals_number(const Array& x, double v, Loc loc) { return lax::eq(x, number_like(x, v, loc), loc); }
+Array equals_number(const Array& x, double v, Loc loc) {
+  return lax::eq(x, number_like(x, v, loc), loc);
+}
 constexpr double kInf = std::numeric_limits<double>::infinity();
 Array signed_infinity(const Array& x, double which, const char* op, Loc loc) {
   need_array(x, op, loc);
   if (is_complex(x.dtype()))
-    fail(std::string(op) + ": complex numbers have no signed infinity, the array is " + x.type()->str() + ".",
+    fail(std::string(op) + ": complex numbers have no signed infinity, the array is " +
+             x.type()->str() + ".",
          user_loc(loc), "E23");
   return is_float(x.dtype()) ? equals_number(x, which, loc) : falses(x, loc);
 }
@@ -208,7 +231,8 @@ Array isinf(const Array& x, Loc loc) {
 Array isposinf(const Array& x, Loc loc) { return signed_infinity(x, kInf, "isposinf", loc); }
 Array isneginf(const Array& x, Loc loc) { return signed_infinity(x, -kInf, "isneginf", loc); }
 
-Array nan_to_num(const Array& x, double nan, std::optional<double> posinf, std::optional<double> neginf, Loc loc) {
+Array nan_to_num(const Array& x, double nan, std::optional<double> posinf,
+                 std::optional<double> neginf, Loc loc) {
   need_array(x, "nan_to_num", loc);
   const DType d = real_of(x.dtype());
   if (!is_inexact(d)) return x;
@@ -218,14 +242,18 @@ Array nan_to_num(const Array& x, double nan, std::optional<double> posinf, std::
                                              : std::numeric_limits<double>::max();
   auto f = [&](Array v) {
     v = lax::select(lax::ne(v, v, loc), lax::full_like(v, nan, loc), v, loc);
-    v = lax::select(equals_number(v, kInf, loc), lax::full_like(v, posinf.value_or(greatest), loc), v, loc);
-    return lax::select(equals_number(v, -kInf, loc), lax::full_like(v, neginf.value_or(-greatest), loc), v, loc);
+    v = lax::select(equals_number(v, kInf, loc), lax::full_like(v, posinf.value_or(greatest), loc),
+                    v, loc);
+    return lax::select(equals_number(v, -kInf, loc),
+                       lax::full_like(v, neginf.value_or(-greatest), loc), v, loc);
   };
   return is_complex(x.dtype()) ? on_parts(x, f, loc) : f(x);
 }
 
 // ---- Logic and bits
-Array logical_not(const Array& x, Loc loc) { return lax::bitwise_not(truth(x, "logical_not", loc), loc); }
+Array logical_not(const Array& x, Loc loc) {
+  return lax::bitwise_not(truth(x, "logical_not", loc), loc);
+}
 Array bitwise_not(const Array& x, Loc loc) { return lax::bitwise_not(x, loc); }
 Array invert(const Array& x, Loc loc) { return lax::bitwise_not(x, loc); }
 Array bitwise_count(const Array& x, Loc loc) {

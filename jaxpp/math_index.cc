@@ -1,4 +1,5 @@
-// math_index.cc -- selecting elements by computed indices: take, take_along_axis, searchsorted, interp.
+// math_index.cc -- selecting elements by computed indices: take, take_along_axis, searchsorted,
+// interp.
 //
 // Indexing with constants, slices and masks is x(...) (core/index.cc).
 #include <bit>
@@ -13,21 +14,25 @@ namespace {
 void need_integers(const Array& indices, const char* op, Loc loc) {
   need_array(indices, op, loc);
   if (!is_integer(indices.dtype()))
-    fail(std::string(op) + ": indices must be integers, not " + indices.type()->str() + ".", user_loc(loc), "E40");
+    fail(std::string(op) + ": indices must be integers, not " + indices.type()->str() + ".",
+         user_loc(loc), "E40");
 }
 /// Negative indices count from the end.
 Array from_start(const Array& indices, std::int64_t size, Loc loc) {
   if (is_unsigned(indices.dtype())) return indices;
   // a type that holds size: int8 indices may go into a longer axis
-  Array i = width(indices.dtype()) < 4 ? lax::convert_element_type(indices, DType::i32, loc) : indices;
-  if (size > std::numeric_limits<std::int32_t>::max()) i = lax::convert_element_type(i, DType::i64, loc);
+  Array i =
+      width(indices.dtype()) < 4 ? lax::convert_element_type(indices, DType::i32, loc) : indices;
+  if (size > std::numeric_limits<std::int32_t>::max())
+    i = lax::convert_element_type(i, DType::i64, loc);
   Array n = lax::convert_element_type(Array(size), i.dtype(), loc);
   Array wrapped = lax::add(i, n, loc);
   return lax::select(lax::lt(i, number_like(i, 0, loc), loc), wrapped, i, loc);
 }
 }  // namespace
 
-Array take(const Array& x, const Array& indices, std::optional<int> axis, std::string_view mode, Loc loc) {
+Array take(const Array& x, const Array& indices, std::optional<int> axis, std::string_view mode,
+           Loc loc) {
   if (!axis) return take(ravel(x, loc), indices, 0, mode, loc);
   need_array(x, "take", loc);
   need_integers(indices, "take", loc);
@@ -44,14 +49,16 @@ Array take(const Array& x, const Array& indices, std::optional<int> axis, std::s
   } else if (mode == "clip") {
     p.mode = IndexMode::CLIP;
   } else {
-    fail("take: no mode \"" + std::string(mode) + "\".", user_loc(loc), "E32", "There are fill, clip and wrap.");
+    fail("take: no mode \"" + std::string(mode) + "\".", user_loc(loc), "E32",
+         "There are fill, clip and wrap.");
   }
   Shape result(x.shape().begin(), x.shape().begin() + d);
   result.append(i.shape().begin(), i.shape().end());
   result.append(x.shape().begin() + d + 1, x.shape().end());
   if (i.size() == 0) return lax::full(make_type(x.dtype(), result), 0, loc);
   if (size == 0)
-    fail("take: axis " + std::to_string(d) + " of " + x.type()->str() + " is empty.", user_loc(loc), "E27");
+    fail("take: axis " + std::to_string(d) + " of " + x.type()->str() + " is empty.", user_loc(loc),
+         "E27");
   GatherDims& g = p.dimension_numbers;
   for (std::int64_t k = 0; k < x.ndim() - 1; ++k) g.offset_dims.push_back(k < d ? k : k + i.ndim());
   g.collapsed_slice_dims = g.start_index_map = Dims{d};
@@ -65,8 +72,8 @@ Array take_along_axis(const Array& x, const Array& indices, int axis, Loc loc) {
   need_integers(indices, "take_along_axis", loc);
   const auto d = axis_of(axis, x, "take_along_axis", loc);
   if (indices.ndim() != x.ndim())
-    fail("take_along_axis: the ranks of " + x.type()->str() + " and of the indices " + indices.type()->str() +
-             " differ.",
+    fail("take_along_axis: the ranks of " + x.type()->str() + " and of the indices " +
+             indices.type()->str() + " differ.",
          user_loc(loc), "E38");
   // Both are broadcast in the other axes, which then are batch axes of the gather.
   const std::int64_t size = x.shape()[std::size_t(d)], count = indices.shape()[std::size_t(d)];
@@ -81,7 +88,8 @@ Array take_along_axis(const Array& x, const Array& indices, int axis, Loc loc) {
   Array v = broadcast_to(x, of_x, loc), i = broadcast_to(from_start(indices, size, loc), of_i, loc);
   if (i.size() == 0) return lax::full(make_type(x.dtype(), of_i), 0, loc);
   if (size == 0)
-    fail("take_along_axis: axis " + std::to_string(d) + " of " + x.type()->str() + " is empty.", user_loc(loc), "E27");
+    fail("take_along_axis: axis " + std::to_string(d) + " of " + x.type()->str() + " is empty.",
+         user_loc(loc), "E27");
   GatherParams p;
   p.mode = IndexMode::FILL_OR_DROP;
   GatherDims& g = p.dimension_numbers;
@@ -101,15 +109,18 @@ Array searchsorted(const Array& a0, const Array& v0, std::string_view side, Loc 
   if (a0.ndim() != 1)
     fail("searchsorted: searches a vector, not " + a0.type()->str() + ".", user_loc(loc), "E33");
   if (side != "left" && side != "right")
-    fail("searchsorted: the side is \"left\" or \"right\", not \"" + std::string(side) + "\".", user_loc(loc), "E32");
+    fail("searchsorted: the side is \"left\" or \"right\", not \"" + std::string(side) + "\".",
+         user_loc(loc), "E32");
   Array x[] = {a0, v0};
   promote_types_of("searchsorted", x, loc);
   const Array &a = x[0], &v = x[1];
   UserLine line(loc);
-  // Bisection: the answer lies in [low, high], whose length halves at every step; NaN counts as the greatest.
+  // Bisection: the answer lies in [low, high], whose length halves at every step; NaN counts as the
+  // greatest.
   auto is_less = [](const Array& p, const Array& q) {
     Array less = lax::lt(p, q);
-    return is_float(p.dtype()) ? logical_or(less, logical_and(isnan(q), logical_not(isnan(p)))) : less;
+    return is_float(p.dtype()) ? logical_or(less, logical_and(isnan(q), logical_not(isnan(p))))
+                               : less;
   };
   const DType index = a.size() > std::numeric_limits<std::int32_t>::max() ? i64 : i32;
   Array low = zeros(v.shape(), index), high = full(v.shape(), a.size(), index);
@@ -133,7 +144,8 @@ Array interp(const Array& x0, const Array& xp0, const Array& fp0, Loc loc) {
          user_loc(loc), "E33");
   Array xs[] = {x0, xp0};
   promote_types_of("interp", xs, loc);
-  const Array x = inexact(xs[0], "interp", loc), xp = inexact(xs[1], "interp", loc), fp = inexact(fp0, "interp", loc);
+  const Array x = inexact(xs[0], "interp", loc), xp = inexact(xs[1], "interp", loc),
+              fp = inexact(fp0, "interp", loc);
   UserLine line(loc);
   const std::int64_t n = xp.size();
   if (n == 1) return broadcast_to(fp, Shape{1}).reshape({}) + 0 * x;

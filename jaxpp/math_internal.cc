@@ -1,6 +1,8 @@
-// math_internal.cc -- promotion of operands, axes, and the error messages the numpy surface has in common.
+// math_internal.cc -- promotion of operands, axes, and the error messages the numpy surface has in
+// common.
 //
-// lax functions are strict: equal element types, equal ranks or rank 0.  Everything friendlier happens here, before them.
+// lax functions are strict: equal element types, equal ranks or rank 0.  Everything friendlier
+// happens here, before them.
 #include "jaxpp/math_internal.h"
 #include <algorithm>
 #include <tuple>
@@ -28,9 +30,11 @@ Array truth(const Array& x, const char* op, Loc loc) {
   return is_bool(x.dtype()) ? x : lax::ne(x, number_like(x, 0, loc), loc);
 }
 
-std::int64_t axis_of(std::int64_t axis, std::int64_t rank, const Array& x, const char* op, Loc loc) {
+std::int64_t axis_of(std::int64_t axis, std::int64_t rank, const Array& x, const char* op,
+                     Loc loc) {
   if (axis < -rank || axis >= rank) [[unlikely]]
-    fail(std::string(op) + ": axis " + std::to_string(axis) + " is out of range for " + x.type()->str() + ".",
+    fail(std::string(op) + ": axis " + std::to_string(axis) + " is out of range for " +
+             x.type()->str() + ".",
          user_loc(loc), "E20");
   return axis < 0 ? axis + rank : axis;
 }
@@ -44,7 +48,8 @@ Dims axes_of(const Axes& axes, const Array& x, const char* op, Loc loc) {
   for (auto a : axes.values()) {
     a = axis_of(a, x, op, loc);
     if (std::find(d.begin(), d.end(), a) != d.end())
-      fail(std::string(op) + ": axis " + std::to_string(a) + " is given twice for " + x.type()->str() + ".",
+      fail(std::string(op) + ": axis " + std::to_string(a) + " is given twice for " +
+               x.type()->str() + ".",
            user_loc(loc), "E21");
     d.push_back(a);
   }
@@ -87,7 +92,9 @@ void weaken(std::span<Array> x, std::span<const bool> is_number) {
     if (is_number[i]) x[i] = weak_number(x[i], *d);
 }
 
-Array number_like(const Array& x, double v, Loc loc) { return lax::full(scalar_type(x.dtype()), v, loc); }
+Array number_like(const Array& x, double v, Loc loc) {
+  return lax::full(scalar_type(x.dtype()), v, loc);
+}
 
 Array at_index(const Array& x, std::int64_t i, std::int64_t axis, Loc loc) {
   if (i < 0) i += x.shape()[std::size_t(axis)];
@@ -113,6 +120,8 @@ Array Array::astype(DType d, Loc loc) const {
   internal::need_array(*this, "astype", loc);
   return lax::convert_element_type(*this, d, loc);
 }
-Array Array::reshape(const Shape& shape, Loc loc) const { return jaxpp::reshape(*this, shape, loc); }
+Array Array::reshape(const Shape& shape, Loc loc) const {
+  return jaxpp::reshape(*this, shape, loc);
+}
 
 }  // namespace jaxpp

@@ -1,4 +1,5 @@
-// math_internal.h -- what the sources of math.h and nn.h share: promotion, axes, and error messages.  Not for users.
+// math_internal.h -- what the sources of math.h and nn.h share: promotion, axes, and error
+// messages.  Not for users.
 #pragma once
 #include "jaxpp/core/trace.h"
 #include "jaxpp/lax.h"
@@ -6,7 +7,8 @@
 
 namespace jaxpp::internal {
 
-/// While it lives, operations report this line, the user's, as theirs: functions composed of others hold one.
+/// While it lives, operations report this line, the user's, as theirs: functions composed of others
+/// hold one.
 struct UserLine : Scope {
   explicit UserLine(const Loc& loc) : Scope(context.trace, &loc) {}
 };
@@ -39,7 +41,8 @@ void promote_numeric(const char* op, Array& x, Array& y, Loc loc);
 
 /// A number of x's element type, rank 0.
 Array number_like(const Array& x, double v, Loc loc);
-/// x[..., i, ...] without the axis; x[..., from:to:step, ...].  The axis is in range, i may be negative.
+/// x[..., i, ...] without the axis; x[..., from:to:step, ...].  The axis is in range, i may be
+/// negative.
 Array at_index(const Array& x, std::int64_t i, std::int64_t axis, Loc loc);
 /// a[indices] of a vector, indices within bounds.
 Array elements_at(const Array& a, const Array& indices, Loc loc = Loc::current());

@@ -1,4 +1,5 @@
-// math_linear.cc -- products of vectors, matrices and stacks of them: all are dot_general after some bookkeeping.
+// math_linear.cc -- products of vectors, matrices and stacks of them: all are dot_general after
+// some bookkeeping.
 #include <algorithm>
 #include "jaxpp/math_internal.h"
 
@@ -14,12 +15,13 @@ Array contract(const Array& x, const Array& y, const DotDims& dims, Loc loc) {
                              lax::convert_element_type(y, DType::i32, loc), dims, {}, loc);
   return truth(n, "dot", loc);
 }
-void need_equal_sizes(const char* op, const Array& x, std::int64_t i, const Array& y, std::int64_t j, Loc loc) {
+void need_equal_sizes(const char* op, const Array& x, std::int64_t i, const Array& y,
+                      std::int64_t j, Loc loc) {
   const auto n = x.shape()[std::size_t(i)], m = y.shape()[std::size_t(j)];
   if (n == m) return;
-  fail(std::string(op) + ": inner dimensions differ: " + x.type()->str() + " has " + std::to_string(n) + " on axis " +
-           std::to_string(i) + ", " + y.type()->str() + " has " + std::to_string(m) + " on axis " + std::to_string(j) +
-           ".",
+  fail(std::string(op) + ": inner dimensions differ: " + x.type()->str() + " has " +
+           std::to_string(n) + " on axis " + std::to_string(i) + ", " + y.type()->str() + " has " +
+           std::to_string(m) + " on axis " + std::to_string(j) + ".",
        user_loc(loc), "E41");
 }
 void promote_pair(const char* op, Array& x, Array& y, Loc loc) {
@@ -27,12 +29,15 @@ void promote_pair(const char* op, Array& x, Array& y, Loc loc) {
   promote_types_of(op, v, loc);
   x = v[0], y = v[1];
 }
-Array product(const char* op, const Array& x, const Array& y, const Dims& x_axes, const Dims& y_axes, Loc loc) {
+Array product(const char* op, const Array& x, const Array& y, const Dims& x_axes,
+              const Dims& y_axes, Loc loc) {
   if (x_axes.size() != y_axes.size())
-    fail(std::string(op) + ": " + std::to_string(x_axes.size()) + " axes of the first operand cannot meet " +
-             std::to_string(y_axes.size()) + " of the second.",
+    fail(std::string(op) + ": " + std::to_string(x_axes.size()) +
+             " axes of the first operand cannot meet " + std::to_string(y_axes.size()) +
+             " of the second.",
          user_loc(loc), "E35");
-  for (std::size_t i = 0; i < x_axes.size(); ++i) need_equal_sizes(op, x, x_axes[i], y, y_axes[i], loc);
+  for (std::size_t i = 0; i < x_axes.size(); ++i)
+    need_equal_sizes(op, x, x_axes[i], y, y_axes[i], loc);
   DotDims d;
   d.lhs_contracting = x_axes;
   d.rhs_contracting = y_axes;
@@ -64,8 +69,8 @@ Array tensordot(const Array& x, const Array& y, int axes, Loc loc) {
   Array a = x, b = y;
   promote_pair("tensordot", a, b, loc);
   if (axes < 0 || axes > std::min(a.ndim(), b.ndim()))
-    fail("tensordot: " + std::to_string(axes) + " axes to contract in " + a.type()->str() + " and " + b.type()->str() +
-             ".",
+    fail("tensordot: " + std::to_string(axes) + " axes to contract in " + a.type()->str() +
+             " and " + b.type()->str() + ".",
          user_loc(loc), "E35");
   Dims of_a, of_b;
   for (int i = 0; i < axes; ++i) {
@@ -77,10 +82,12 @@ Array tensordot(const Array& x, const Array& y, int axes, Loc loc) {
 Array tensordot(const Array& x, const Array& y, const Axes& x_axes, const Axes& y_axes, Loc loc) {
   Array a = x, b = y;
   promote_pair("tensordot", a, b, loc);
-  return product("tensordot", a, b, axes_of(x_axes, a, "tensordot", loc), axes_of(y_axes, b, "tensordot", loc), loc);
+  return product("tensordot", a, b, axes_of(x_axes, a, "tensordot", loc),
+                 axes_of(y_axes, b, "tensordot", loc), loc);
 }
 
-// Batch axes of size 1 broadcast: they are left out of the contraction on their side, and the result is put in order.
+// Batch axes of size 1 broadcast: they are left out of the contraction on their side, and the
+// result is put in order.
 Array matmul(const Array& x, const Array& y, Loc loc) {
   Array a = x, b = y;
   promote_pair("matmul", a, b, loc);
@@ -89,14 +96,16 @@ Array matmul(const Array& x, const Array& y, Loc loc) {
       fail("matmul: needs at least vectors, not " + v->type()->str() + ".", user_loc(loc), "E33",
            "To scale, write x * y.");
   const bool a_matrix = a.ndim() > 1, b_matrix = b.ndim() > 1;
-  const int a_batch = std::max(0, a.ndim() - 2), b_batch = std::max(0, b.ndim() - 2), rank = std::max(a_batch, b_batch);
+  const int a_batch = std::max(0, a.ndim() - 2), b_batch = std::max(0, b.ndim() - 2),
+            rank = std::max(a_batch, b_batch);
   need_equal_sizes("matmul", a, a.ndim() - 1, b, b_batch, loc);
   DotDims d;
-  Dims a_ones, b_ones;                 // batch axes that only the other operand has
+  Dims a_ones, b_ones;                  // batch axes that only the other operand has
   Dims batch, a_only, b_only, neither;  // positions in the result's batch axes
   for (int i = 0; i < rank; ++i) {
     const int ai = i - (rank - a_batch), bi = i - (rank - b_batch);
-    const std::int64_t n = ai < 0 ? 1 : a.shape()[std::size_t(ai)], m = bi < 0 ? 1 : b.shape()[std::size_t(bi)];
+    const std::int64_t n = ai < 0 ? 1 : a.shape()[std::size_t(ai)],
+                       m = bi < 0 ? 1 : b.shape()[std::size_t(bi)];
     if (n == m && ai >= 0 && bi >= 0 && n != 1) {
       batch.push_back(i);
       d.lhs_batch.push_back(ai - std::int64_t(a_ones.size()));
@@ -104,8 +113,9 @@ Array matmul(const Array& x, const Array& y, Loc loc) {
       continue;
     }
     if (n != m && n != 1 && m != 1)
-      fail("matmul: batch sizes do not broadcast: " + a.type()->str() + " and " + b.type()->str() + ".", user_loc(loc),
-           "E22");
+      fail("matmul: batch sizes do not broadcast: " + a.type()->str() + " and " + b.type()->str() +
+               ".",
+           user_loc(loc), "E22");
     if (n == 1 && ai >= 0) a_ones.push_back(ai);
     if (m == 1 && bi >= 0) b_ones.push_back(bi);
     (n != 1 ? a_only : m != 1 ? b_only : neither).push_back(i);
@@ -116,7 +126,8 @@ Array matmul(const Array& x, const Array& y, Loc loc) {
   d.rhs_contracting = Dims{b.ndim() - 1 - b_matrix};
   Array z = contract(a, b, d, loc);
   // z: batch, a_only, rows, b_only, columns
-  Dims place = batch;  // of each axis of z in the result, before the axes of size 1 in `neither` come back
+  Dims place =
+      batch;  // of each axis of z in the result, before the axes of size 1 in `neither` come back
   place.append(a_only.begin(), a_only.end());
   if (a_matrix) place.push_back(rank);
   place.append(b_only.begin(), b_only.end());
@@ -141,7 +152,8 @@ Array cross(const Array& x, const Array& y, int axis, Loc loc) {
   b = moveaxis(b, axis_of(axis, b, "cross", loc), -1);
   const auto n = a.shape(-1), m = b.shape(-1);
   if ((n != 2 && n != 3) || (m != 2 && m != 3))
-    fail("cross: takes vectors of size 2 or 3 along the axis, not " + x.type()->str() + " and " + y.type()->str() + ".",
+    fail("cross: takes vectors of size 2 or 3 along the axis, not " + x.type()->str() + " and " +
+             y.type()->str() + ".",
          user_loc(loc), "E33");
   auto part = [&](const Array& v, int i) {
     const auto last = v.ndim() - 1;
@@ -167,7 +179,8 @@ Array kron(const Array& x, const Array& y, Loc loc) {
     for (auto n : {std::int64_t(1), size(b)}) sb.push_back(n);
     result.push_back(size(a) * size(b));
   }
-  return lax::reshape(multiply(lax::reshape(a, sa, loc), lax::reshape(b, sb, loc), loc), result, loc);
+  return lax::reshape(multiply(lax::reshape(a, sa, loc), lax::reshape(b, sb, loc), loc), result,
+                      loc);
 }
 
 }  // namespace jaxpp

@@ -1,7 +1,7 @@
 // math_reduce.cc -- reductions, running reductions, sorting.
 //
-// Halves are summed in f32 and rounded once, at the end.  What a primitive cannot do (flattening, kept axes, integer
-// results) is arranged around it.
+// Halves are summed in f32 and rounded once, at the end.  What a primitive cannot do (flattening,
+// kept axes, integer results) is arranged around it.
 #include <limits>
 #include "jaxpp/math_internal.h"
 
@@ -13,7 +13,8 @@ namespace {
 DType accumulator(DType d) { return d == DType::f16 || d == DType::bf16 ? DType::f32 : d; }
 
 using Reduction = Array(const Array&, const Dims&, Loc);
-Array sum_like(Reduction* reduce, const char* op, const Array& x, const Axes& axes, bool keepdims, Loc loc) {
+Array sum_like(Reduction* reduce, const char* op, const Array& x, const Axes& axes, bool keepdims,
+               Loc loc) {
   Dims d = axes_of(axes, x, op, loc);
   const DType result = sum_type(x.dtype());
   Array y = reduce(lax::convert_element_type(x, accumulator(result), loc), d, loc);
@@ -25,10 +26,12 @@ double count(const Array& x, const Dims& axes) {
   for (auto a : axes) n *= double(x.shape()[std::size_t(a)]);
   return n;
 }
-Array extremum(Reduction* reduce, const char* op, const Array& x, const Axes& axes, bool keepdims, Loc loc) {
+Array extremum(Reduction* reduce, const char* op, const Array& x, const Axes& axes, bool keepdims,
+               Loc loc) {
   Dims d = axes_of(axes, x, op, loc);
   if (!d.empty() && count(x, d) == 0)
-    fail(std::string(op) + ": nothing to choose from: " + x.type()->str() + " has no elements along the axes.",
+    fail(std::string(op) + ": nothing to choose from: " + x.type()->str() +
+             " has no elements along the axes.",
          user_loc(loc), "E27");
   return keep_axes(reduce(x, d, loc), d, keepdims, loc);
 }
@@ -52,9 +55,9 @@ Array var(const Array& x, const Axes& axes, bool keepdims, double ddof, Loc loc)
   const DType result = to_inexact(x.dtype());
   Array v = lax::convert_element_type(x, accumulator(result), loc);
   Array centered = lax::sub(v, mean(v, d, true, loc), loc);
-  centered = is_complex(result)
-                 ? lax::add(square(lax::real(centered, loc), loc), square(lax::imag(centered, loc), loc), loc)
-                 : lax::square(centered, loc);
+  centered = is_complex(result) ? lax::add(square(lax::real(centered, loc), loc),
+                                           square(lax::imag(centered, loc), loc), loc)
+                                : lax::square(centered, loc);
   Array y = lax::reduce_sum(centered, d, loc);
   const double n = count(x, d) - ddof;
   y = n > 0 ? lax::div(y, number_like(y, n, loc), loc)
@@ -70,8 +73,12 @@ Array max(const Array& x, const Axes& axes, bool keepdims, Loc loc) {
 Array min(const Array& x, const Axes& axes, bool keepdims, Loc loc) {
   return extremum(lax::reduce_min, "min", x, axes, keepdims, loc);
 }
-Array amax(const Array& x, const Axes& axes, bool keepdims, Loc loc) { return max(x, axes, keepdims, loc); }
-Array amin(const Array& x, const Axes& axes, bool keepdims, Loc loc) { return min(x, axes, keepdims, loc); }
+Array amax(const Array& x, const Axes& axes, bool keepdims, Loc loc) {
+  return max(x, axes, keepdims, loc);
+}
+Array amin(const Array& x, const Axes& axes, bool keepdims, Loc loc) {
+  return min(x, axes, keepdims, loc);
+}
 Array ptp(const Array& x, const Axes& axes, bool keepdims, Loc loc) {
   return lax::sub(max(x, axes, keepdims, loc), min(x, axes, keepdims, loc), loc);
 }
@@ -91,10 +98,11 @@ Array average(const Array& x, const Array& weights, const Axes& axes, bool keepd
   need_array(weights, "average", loc);
   Array w = weights;
   if (w.shape() != x.shape()) {
-    const bool fits = !axes.all() && d.size() == 1 && w.ndim() == 1 && w.size() == x.shape()[std::size_t(d[0])];
+    const bool fits =
+        !axes.all() && d.size() == 1 && w.ndim() == 1 && w.size() == x.shape()[std::size_t(d[0])];
     if (!fits)
-      fail("average: the weights are " + w.type()->str() + " for values " + x.type()->str() + ".", user_loc(loc), "E28",
-           "Give weights of the same shape, or of the size of the one axis.");
+      fail("average: the weights are " + w.type()->str() + " for values " + x.type()->str() + ".",
+           user_loc(loc), "E28", "Give weights of the same shape, or of the size of the one axis.");
     Shape s(x.shape().size(), 1);
     s[std::size_t(d[0])] = w.size();
     w = lax::reshape(w, s, loc);
@@ -106,18 +114,21 @@ Array average(const Array& x, const Array& weights, const Axes& axes, bool keepd
 
 namespace {
 using ArgReduction = Array(const Array&, std::int64_t, DType, Loc);
-Array arg_extremum(ArgReduction* reduce, const char* op, const Array& x, std::optional<int> axis, bool keepdims,
-                   Loc loc) {
+Array arg_extremum(ArgReduction* reduce, const char* op, const Array& x, std::optional<int> axis,
+                   bool keepdims, Loc loc) {
   need_array(x, op, loc);
   Dims reduced = axes_of(axis ? Axes(*axis) : Axes::every(), x, op, loc);
   if (count(x, reduced) == 0)
-    fail(std::string(op) + ": nothing to choose from: " + x.type()->str() + " has no elements along the axis.",
+    fail(std::string(op) + ": nothing to choose from: " + x.type()->str() +
+             " has no elements along the axis.",
          user_loc(loc), "E27");
-  Array y = axis ? reduce(x, reduced[0], DType::i64, loc) : reduce(ravel(x, loc), 0, DType::i64, loc);
+  Array y =
+      axis ? reduce(x, reduced[0], DType::i64, loc) : reduce(ravel(x, loc), 0, DType::i64, loc);
   return keep_axes(y, reduced, keepdims, loc);
 }
 using RunningReduction = Array(const Array&, std::int64_t, bool, Loc);
-Array running(RunningReduction* reduce, const char* op, const Array& x, std::optional<int> axis, Loc loc) {
+Array running(RunningReduction* reduce, const char* op, const Array& x, std::optional<int> axis,
+              Loc loc) {
   Array v = numeric(x, op, loc);
   if (!axis || v.ndim() == 0) v = ravel(v, loc);
   return reduce(v, axis_of(axis.value_or(0), v, op, loc), false, loc);
@@ -143,7 +154,8 @@ Array diff(const Array& x, int n, int axis, Loc loc) {
   for (; n > 0; --n) {
     const auto size = y.shape()[std::size_t(d)];
     if (size == 0) break;
-    Array high = lax::slice_in_dim(y, 1, size, d, loc), low = lax::slice_in_dim(y, 0, size - 1, d, loc);
+    Array high = lax::slice_in_dim(y, 1, size, d, loc),
+          low = lax::slice_in_dim(y, 0, size - 1, d, loc);
     y = is_bool(x.dtype()) ? lax::ne(high, low, loc) : lax::sub(high, low, loc);
   }
   return y;

@@ -14,8 +14,10 @@ Array reshape(const Array& x, const Shape& shape, Loc loc) {
   std::int64_t known = 1, open = -1;
   bool ok = true;
   for (std::size_t i = 0; i < s.size(); ++i) {
-    if (s[i] == -1 && open < 0) open = std::int64_t(i);
-    else ok &= s[i] >= 0 && !__builtin_mul_overflow(known, s[i], &known);
+    if (s[i] == -1 && open < 0)
+      open = std::int64_t(i);
+    else
+      ok &= s[i] >= 0 && !__builtin_mul_overflow(known, s[i], &known);
   }
   if (ok && open >= 0) {
     ok = known != 0 && x.size() % known == 0;
@@ -24,8 +26,8 @@ Array reshape(const Array& x, const Shape& shape, Loc loc) {
     ok = known == x.size();
   }
   if (!ok)
-    fail("reshape: the " + std::to_string(x.size()) + " elements of " + x.type()->str() + " do not fill the shape " +
-             to_string(shape) + ".",
+    fail("reshape: the " + std::to_string(x.size()) + " elements of " + x.type()->str() +
+             " do not fill the shape " + to_string(shape) + ".",
          user_loc(loc), "E34");
   return lax::reshape(x, s, loc);
 }
@@ -42,21 +44,23 @@ Array transpose(const Array& x, Loc loc) {
 Array transpose(const Array& x, const Axes& permutation, Loc loc) {
   Dims p = axes_of(permutation, x, "transpose", loc);
   if (p.size() != x.shape().size())
-    fail("transpose: " + to_string(p) + " is not a permutation of the axes of " + x.type()->str() + ".", user_loc(loc),
-         "E35");
+    fail("transpose: " + to_string(p) + " is not a permutation of the axes of " + x.type()->str() +
+             ".",
+         user_loc(loc), "E35");
   return lax::transpose(x, p, loc);
 }
 Array matrix_transpose(const Array& x, Loc loc) { return swapaxes(x, -2, -1, loc); }
 Array swapaxes(const Array& x, int axis1, int axis2, Loc loc) {
   Dims p = axes_of(Axes::every(), x, "swapaxes", loc);
-  std::swap(p[std::size_t(axis_of(axis1, x, "swapaxes", loc))], p[std::size_t(axis_of(axis2, x, "swapaxes", loc))]);
+  std::swap(p[std::size_t(axis_of(axis1, x, "swapaxes", loc))],
+            p[std::size_t(axis_of(axis2, x, "swapaxes", loc))]);
   return lax::transpose(x, p, loc);
 }
 Array moveaxis(const Array& x, const Axes& source, const Axes& destination, Loc loc) {
   Dims from = axes_of(source, x, "moveaxis", loc), to = axes_of(destination, x, "moveaxis", loc);
   if (from.size() != to.size())
-    fail("moveaxis: " + std::to_string(from.size()) + " axes cannot move to " + std::to_string(to.size()) +
-             " positions.",
+    fail("moveaxis: " + std::to_string(from.size()) + " axes cannot move to " +
+             std::to_string(to.size()) + " positions.",
          user_loc(loc), "E35");
   Dims p(x.ndim(), -1);
   for (std::size_t i = 0; i < from.size(); ++i) p[std::size_t(to[i])] = from[i];
@@ -75,16 +79,19 @@ Array expand_dims(const Array& x, const Axes& axes, Loc loc) {
   for (auto a : axes.values()) d.push_back(axis_of(a, rank, x, "expand_dims", loc));
   std::sort(d.begin(), d.end());
   if (axes.all() || std::adjacent_find(d.begin(), d.end()) != d.end())
-    fail("expand_dims: the new axes " + to_string(axes.values()) + " are not distinct.", user_loc(loc), "E21");
+    fail("expand_dims: the new axes " + to_string(axes.values()) + " are not distinct.",
+         user_loc(loc), "E21");
   return d.empty() ? x : lax::expand_dims(x, d, loc);
 }
 Array squeeze(const Array& x, const Axes& axes, Loc loc) {
   Dims d;
   for (auto a : axes_of(axes, x, "squeeze", loc)) {
-    if (x.shape()[std::size_t(a)] == 1) d.push_back(a);
+    if (x.shape()[std::size_t(a)] == 1)
+      d.push_back(a);
     else if (!axes.all())
-      fail("squeeze: axis " + std::to_string(a) + " of " + x.type()->str() + " does not have size 1.", user_loc(loc),
-           "E36");
+      fail("squeeze: axis " + std::to_string(a) + " of " + x.type()->str() +
+               " does not have size 1.",
+           user_loc(loc), "E36");
   }
   std::sort(d.begin(), d.end());
   return d.empty() ? x : lax::squeeze(x, d, loc);
@@ -134,9 +141,11 @@ std::vector<Array> each(const std::vector<Array>& x, Array (*f)(const Array&, Lo
   for (auto& a : x) y.push_back(f(a, loc));
   return y;
 }
-[[noreturn]] void shapes_differ(const char* op, const Array& a, const Array& b, const std::string& where, Loc loc) {
-  fail(std::string(op) + ": " + a.type()->str() + " and " + b.type()->str() + " differ" + where + ".", user_loc(loc),
-       "E38");
+[[noreturn]] void shapes_differ(const char* op, const Array& a, const Array& b,
+                                const std::string& where, Loc loc) {
+  fail(std::string(op) + ": " + a.type()->str() + " and " + b.type()->str() + " differ" + where +
+           ".",
+       user_loc(loc), "E38");
 }
 }  // namespace
 Array concatenate(const std::vector<Array>& x, int axis, Loc loc) {
@@ -145,7 +154,8 @@ Array concatenate(const std::vector<Array>& x, int axis, Loc loc) {
   for (auto& a : y) {
     Shape s = a.shape();
     if (s.size() == y[0].shape().size()) s[std::size_t(d)] = y[0].shape()[std::size_t(d)];
-    if (s != y[0].shape()) shapes_differ("concatenate", y[0], a, " beyond axis " + std::to_string(d), loc);
+    if (s != y[0].shape())
+      shapes_differ("concatenate", y[0], a, " beyond axis " + std::to_string(d), loc);
   }
   return y.size() == 1 ? y[0] : lax::concatenate(y, d, loc);
 }
@@ -167,7 +177,8 @@ Array dstack(const std::vector<Array>& x, Loc loc) {
 }
 Array column_stack(const std::vector<Array>& x, Loc loc) {
   std::vector<Array> y;
-  for (auto& a : joined(x, "column_stack", loc)) y.push_back(a.ndim() < 2 ? transpose(atleast_2d(a, loc), loc) : a);
+  for (auto& a : joined(x, "column_stack", loc))
+    y.push_back(a.ndim() < 2 ? transpose(atleast_2d(a, loc), loc) : a);
   return concatenate(y, 1, loc);
 }
 
@@ -193,15 +204,16 @@ std::vector<Array> split_into(const Array& x, std::int64_t n, int axis, bool equ
   const auto d = axis_of(axis, x, op, loc);
   const std::int64_t size = x.shape()[std::size_t(d)];
   if (n <= 0 || (equal && size % n))
-    fail(std::string(op) + ": axis " + std::to_string(d) + " of " + x.type()->str() + " does not divide into " +
-             std::to_string(n) + " parts.",
+    fail(std::string(op) + ": axis " + std::to_string(d) + " of " + x.type()->str() +
+             " does not divide into " + std::to_string(n) + " parts.",
          user_loc(loc), "E39", n > 0 ? "array_split allows unequal parts." : "");
   Dims sizes;
   for (std::int64_t i = 0; i < n; ++i) sizes.push_back(size / n + (i < size % n));
   return lax::split(x, sizes, d, loc);
 }
 }  // namespace
-std::vector<Array> internal::split_sections(const Array& x, std::int64_t sections, int axis, Loc loc) {
+std::vector<Array> internal::split_sections(const Array& x, std::int64_t sections, int axis,
+                                            Loc loc) {
   return split_into(x, sections, axis, true, loc);
 }
 std::vector<Array> array_split(const Array& x, std::int64_t sections, int axis, Loc loc) {
@@ -227,7 +239,8 @@ Array repeat(const Array& x, std::int64_t repeats, std::optional<int> axis, Loc 
   if (!axis) return repeat(ravel(x, loc), repeats, 0, loc);
   need_array(x, "repeat", loc);
   const auto d = axis_of(*axis, x, "repeat", loc);
-  if (repeats < 0) fail("repeat: " + std::to_string(repeats) + " repetitions.", user_loc(loc), "E29");
+  if (repeats < 0)
+    fail("repeat: " + std::to_string(repeats) + " repetitions.", user_loc(loc), "E29");
   Shape wide = x.shape(), result = x.shape();
   wide.insert(std::size_t(d) + 1, repeats);
   result[std::size_t(d)] *= repeats;
@@ -250,7 +263,8 @@ Array roll(const Array& x, std::int64_t shift, std::optional<int> axis, Loc loc)
 Array roll(const Array& x, const Dims& shifts, const Axes& axes, Loc loc) {
   need_array(x, "roll", loc);
   if (shifts.size() != axes.values().size() || axes.all())
-    fail("roll: " + std::to_string(shifts.size()) + " shifts for " + std::to_string(axes.values().size()) + " axes.",
+    fail("roll: " + std::to_string(shifts.size()) + " shifts for " +
+             std::to_string(axes.values().size()) + " axes.",
          user_loc(loc), "E35");
   Array y = x;
   for (std::size_t i = 0; i < shifts.size(); ++i) {
@@ -259,7 +273,8 @@ Array roll(const Array& x, const Dims& shifts, const Axes& axes, Loc loc) {
     if (size == 0) continue;
     const std::int64_t tail = ((shifts[i] % size) + size) % size;
     if (tail == 0) continue;
-    Array parts[] = {lax::slice_in_dim(y, size - tail, size, d, loc), lax::slice_in_dim(y, 0, size - tail, d, loc)};
+    Array parts[] = {lax::slice_in_dim(y, size - tail, size, d, loc),
+                     lax::slice_in_dim(y, 0, size - tail, d, loc)};
     y = lax::concatenate(parts, d, loc);
   }
   return y;
@@ -268,12 +283,16 @@ Array roll(const Array& x, const Dims& shifts, const Axes& axes, Loc loc) {
 // ---- Padding
 namespace {
 /// One axis, by pieces of x itself: n elements before and after.
-Array pad_axis(const Array& x, std::int64_t before, std::int64_t after, std::int64_t d, std::string_view mode, Loc loc) {
-  auto slice = [&](const Array& a, std::int64_t from, std::int64_t to) { return lax::slice_in_dim(a, from, to, d, loc); };
+Array pad_axis(const Array& x, std::int64_t before, std::int64_t after, std::int64_t d,
+               std::string_view mode, Loc loc) {
+  auto slice = [&](const Array& a, std::int64_t from, std::int64_t to) {
+    return lax::slice_in_dim(a, from, to, d, loc);
+  };
   auto join = [&](const std::vector<Array>& parts) { return lax::concatenate(parts, d, loc); };
   const std::int64_t size = x.shape()[std::size_t(d)];
   if (mode == "edge")
-    return join({repeat(slice(x, 0, 1), before, int(d), loc), x, repeat(slice(x, size - 1, size), after, int(d), loc)});
+    return join({repeat(slice(x, 0, 1), before, int(d), loc), x,
+                 repeat(slice(x, size - 1, size), after, int(d), loc)});
   if (mode == "wrap") {
     std::vector<Array> parts;
     if (before % size) parts.push_back(slice(x, size - before % size, size));
@@ -296,18 +315,22 @@ Array pad_axis(const Array& x, std::int64_t before, std::int64_t after, std::int
   return y;
 }
 }  // namespace
-Array pad(const Array& x, const PadWidths& widths, std::string_view mode, const Array& value, Loc loc) {
+Array pad(const Array& x, const PadWidths& widths, std::string_view mode, const Array& value,
+          Loc loc) {
   need_array(x, "pad", loc);
   need_array(value, "pad", loc);
   const std::size_t rank = x.shape().size();
   if (widths.pairs.size() != 1 && widths.pairs.size() != rank)
-    fail("pad: " + std::to_string(widths.pairs.size()) + " widths for " + x.type()->str() + ".", user_loc(loc), "E35");
+    fail("pad: " + std::to_string(widths.pairs.size()) + " widths for " + x.type()->str() + ".",
+         user_loc(loc), "E35");
   auto width_of = [&](std::size_t i) { return widths.pairs[widths.pairs.size() == 1 ? 0 : i]; };
   for (std::size_t i = 0; i < rank; ++i)
-    if (width_of(i)[0] < 0 || width_of(i)[1] < 0) fail("pad: a width is negative.", user_loc(loc), "E29");
+    if (width_of(i)[0] < 0 || width_of(i)[1] < 0)
+      fail("pad: a width is negative.", user_loc(loc), "E29");
   if (mode == "constant") {
     std::vector<Dims> config;
-    for (std::size_t i = 0; i < rank; ++i) config.push_back(Dims{width_of(i)[0], width_of(i)[1], 0});
+    for (std::size_t i = 0; i < rank; ++i)
+      config.push_back(Dims{width_of(i)[0], width_of(i)[1], 0});
     return lax::pad(x, lax::convert_element_type(value, x.dtype(), loc), config, loc);
   }
   if (mode != "edge" && mode != "reflect" && mode != "symmetric" && mode != "wrap")
@@ -318,7 +341,8 @@ Array pad(const Array& x, const PadWidths& widths, std::string_view mode, const 
     auto [before, after] = width_of(i);
     if (before == 0 && after == 0) continue;
     if (x.shape()[i] == 0)
-      fail("pad: axis " + std::to_string(i) + " of " + x.type()->str() + " is empty: there is nothing to repeat.",
+      fail("pad: axis " + std::to_string(i) + " of " + x.type()->str() +
+               " is empty: there is nothing to repeat.",
            user_loc(loc), "E27");
     y = pad_axis(y, before, after, std::int64_t(i), mode, loc);
   }

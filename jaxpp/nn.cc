@@ -1,7 +1,8 @@
 // nn.cc -- activations, softmax, initializers: compositions of the numpy surface.
 //
-// Where a formula has a corner, it selects between its branches instead of taking max or abs: then derivatives of every
-// order are those of the branch, and 0 (relu) or continuous (softplus) at the corner, as in JAX.
+// Where a formula has a corner, it selects between its branches instead of taking max or abs: then
+// derivatives of every order are those of the branch, and 0 (relu) or continuous (softplus) at the
+// corner, as in JAX.
 #include "jaxpp/nn.h"
 #include <cmath>
 #include <numbers>
@@ -93,9 +94,11 @@ Array glu(const Array& x, int axis, Loc loc) {
 
 // ---- Softmax
 namespace {
-/// x less its maximum: no term of the sum of exponentials exceeds 1.  The result does not depend on what is subtracted,
-/// so no derivative flows through it.
-Array shifted(const Array& x, const Axes& axes) { return x - lax::stop_gradient(max(x, axes, true)); }
+/// x less its maximum: no term of the sum of exponentials exceeds 1.  The result does not depend on
+/// what is subtracted, so no derivative flows through it.
+Array shifted(const Array& x, const Axes& axes) {
+  return x - lax::stop_gradient(max(x, axes, true));
+}
 }  // namespace
 Array softmax(const Array& x0, const Axes& axes, Loc loc) {
   Array x = inexact(x0, "softmax", loc);
@@ -131,9 +134,11 @@ Array standardize(const Array& x0, const Axes& axes, double epsilon, Loc loc) {
 Array one_hot(const Array& x, std::int64_t num_classes, DType d, int axis, Loc loc) {
   internal::need_array(x, "one_hot", loc);
   if (!is_integer(x.dtype()))
-    internal::fail("one_hot: indices must be integers, not " + x.type()->str() + ".", internal::user_loc(loc), "E40");
+    internal::fail("one_hot: indices must be integers, not " + x.type()->str() + ".",
+                   internal::user_loc(loc), "E40");
   if (num_classes < 0)
-    internal::fail("one_hot: " + std::to_string(num_classes) + " classes.", internal::user_loc(loc), "E29");
+    internal::fail("one_hot: " + std::to_string(num_classes) + " classes.", internal::user_loc(loc),
+                   "E29");
   const auto at = internal::axis_of(axis, x.ndim() + 1, x, "one_hot", loc);
   Shape s(x.shape().size() + 1, 1);
   s[std::size_t(at)] = num_classes;
@@ -145,16 +150,14 @@ Array one_hot(const Array& x, std::int64_t num_classes, DType d, int axis, Loc l
 // ---- Initializers
 namespace initializers {
 namespace {
-/// N(0, 1) conditioned on (-2, 2), by inverting its distribution function.
-Array standard_truncated_normal(const random::Key& key, const Shape& shape, DType d) {
-  const double edge = std::erf(2 / std::numbers::sqrt2);
-  Array u = random::uniform(key, shape, d, -edge, edge);
-  const double inside = 2 - 2 * (d == f64 ? 0x1p-53 : d == f32 ? 0x1p-24 : d == f16 ? 0x1p-11 : 0x1p-8);
-  return clip(std::numbers::sqrt2 * erf_inv(u), -inside, inside);
+Array standard_truncated_normal(const random::Key& key, const Shape& s, DType d) {
+  return random::truncated_normal(key, -2, 2, s, d);
 }
 }  // namespace
 
-Array zeros(const random::Key&, const Shape& s, DType d, Loc loc) { return jaxpp::zeros(s, d, loc); }
+Array zeros(const random::Key&, const Shape& s, DType d, Loc loc) {
+  return jaxpp::zeros(s, d, loc);
+}
 Array ones(const random::Key&, const Shape& s, DType d, Loc loc) { return jaxpp::ones(s, d, loc); }
 Array normal(const random::Key& key, const Shape& s, DType d, double stddev, Loc loc) {
   UserLine line(loc);
@@ -168,11 +171,11 @@ Array truncated_normal(const random::Key& key, const Shape& s, DType d, double s
   UserLine line(loc);
   return standard_truncated_normal(key, s, d) * stddev;
 }
-Array variance_scaling(const random::Key& key, const Shape& s, double scale, Fan fan, Distribution distribution,
-                       DType d, Loc loc) {
+Array variance_scaling(const random::Key& key, const Shape& s, double scale, Fan fan,
+                       Distribution distribution, DType d, Loc loc) {
   if (s.size() < 2)
-    internal::fail("variance_scaling: a shape " + to_string(s) + " has no fan-in and fan-out.", loc, "E46",
-                   "Give weights at least two axes, [..., fan-in, fan-out].");
+    internal::fail("variance_scaling: a shape " + to_string(s) + " has no fan-in and fan-out.", loc,
+                   "E46", "Give weights at least two axes, [..., fan-in, fan-out].");
   double field = 1;
   for (std::size_t i = 0; i + 2 < s.size(); ++i) field *= double(s[i]);
   const double in = double(s[s.size() - 2]) * field, out = double(s.back()) * field;
@@ -187,8 +190,8 @@ Array variance_scaling(const random::Key& key, const Shape& s, double scale, Fan
   return standard_truncated_normal(key, s, d) * (std::sqrt(variance) / stddev_of_truncated);
 }
 
-#define JAXPP_INITIALIZER(name, scale, fan, distribution)                           \
-  Array name(const random::Key& key, const Shape& s, DType d, Loc loc) {            \
+#define JAXPP_INITIALIZER(name, scale, fan, distribution)                                 \
+  Array name(const random::Key& key, const Shape& s, DType d, Loc loc) {                  \
     return variance_scaling(key, s, scale, Fan::fan, Distribution::distribution, d, loc); \
   }
 JAXPP_INITIALIZER(glorot_normal, 1, average, truncated_normal)

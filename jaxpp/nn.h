@@ -1,4 +1,5 @@
-// nn.h -- jaxpp::nn: activation functions, softmax and its relatives, and initializers of weights, as in jax.nn.
+// nn.h -- jaxpp::nn: activation functions, softmax and its relatives, and initializers of weights,
+// as in jax.nn.
 //
 // Activations are elementwise.  Integers become floats where the function is not closed over them.
 #pragma once
@@ -56,39 +57,48 @@ Array softmax(const Array& x, const Axes& axes = -1, Loc = Loc::current());
 /// log(softmax(x)), without underflow.
 Array log_softmax(const Array& x, const Axes& axes = -1, Loc = Loc::current());
 /// log(sum(exp(x))) over axes (all by default).   -inf for an array of -inf
-Array logsumexp(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false, Loc = Loc::current());
+Array logsumexp(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false,
+                Loc = Loc::current());
 /// (x - mean) / sqrt(variance + epsilon) along axes: layer normalization without the affine part.
-Array standardize(const Array& x, const Axes& axes = -1, double epsilon = 1e-5, Loc = Loc::current());
+Array standardize(const Array& x, const Axes& axes = -1, double epsilon = 1e-5,
+                  Loc = Loc::current());
 /// 1 where the new axis' index is x, 0 elsewhere; zeros for indices out of range.
 ///   one_hot({0, 2}, 3)  ==  {{1, 0, 0}, {0, 0, 1}}
-Array one_hot(const Array& x, std::int64_t num_classes, DType = default_dtype(), int axis = -1, Loc = Loc::current());
+Array one_hot(const Array& x, std::int64_t num_classes, DType = default_dtype(), int axis = -1,
+              Loc = Loc::current());
 
-// ---- Initializers: weights of a shape [..., fan-in, fan-out] (a receptive field may precede), from a key
+// ---- Initializers: weights of a shape [..., fan-in, fan-out] (a receptive field may precede),
+// from a key
 namespace initializers {
 
 Array zeros(const random::Key&, const Shape&, DType = default_dtype(), Loc = Loc::current());
 Array ones(const random::Key&, const Shape&, DType = default_dtype(), Loc = Loc::current());
 /// Normal with this standard deviation; uniform in [0, scale).
-Array normal(const random::Key&, const Shape&, DType = default_dtype(), double stddev = 1e-2, Loc = Loc::current());
-Array uniform(const random::Key&, const Shape&, DType = default_dtype(), double scale = 1e-2, Loc = Loc::current());
+Array normal(const random::Key&, const Shape&, DType = default_dtype(), double stddev = 1e-2,
+             Loc = Loc::current());
+Array uniform(const random::Key&, const Shape&, DType = default_dtype(), double scale = 1e-2,
+              Loc = Loc::current());
 /// Normal, without the tails beyond 2 (before scaling).
-Array truncated_normal(const random::Key&, const Shape&, DType = default_dtype(), double stddev = 1e-2,
-                       Loc = Loc::current());
+Array truncated_normal(const random::Key&, const Shape&, DType = default_dtype(),
+                       double stddev = 1e-2, Loc = Loc::current());
 /// Variance 2 / (fan-in + fan-out) (Glorot and Bengio, 2010): for tanh and the like.
-Array glorot_normal(const random::Key&, const Shape&, DType = default_dtype(), Loc = Loc::current());
-Array glorot_uniform(const random::Key&, const Shape&, DType = default_dtype(), Loc = Loc::current());
+Array glorot_normal(const random::Key&, const Shape&, DType = default_dtype(),
+                    Loc = Loc::current());
+Array glorot_uniform(const random::Key&, const Shape&, DType = default_dtype(),
+                     Loc = Loc::current());
 /// Variance 2 / fan-in (He et al., 2015): for relu.
 Array he_normal(const random::Key&, const Shape&, DType = default_dtype(), Loc = Loc::current());
 Array he_uniform(const random::Key&, const Shape&, DType = default_dtype(), Loc = Loc::current());
 /// Variance 1 / fan-in (LeCun et al., 1998): for selu.
 Array lecun_normal(const random::Key&, const Shape&, DType = default_dtype(), Loc = Loc::current());
-Array lecun_uniform(const random::Key&, const Shape&, DType = default_dtype(), Loc = Loc::current());
+Array lecun_uniform(const random::Key&, const Shape&, DType = default_dtype(),
+                    Loc = Loc::current());
 
 enum class Fan { in, out, average };
 enum class Distribution { truncated_normal, normal, uniform };
 /// Mean 0 and variance scale / fan: what the three families above are made of.
-Array variance_scaling(const random::Key&, const Shape&, double scale, Fan, Distribution, DType = default_dtype(),
-                       Loc = Loc::current());
+Array variance_scaling(const random::Key&, const Shape&, double scale, Fan, Distribution,
+                       DType = default_dtype(), Loc = Loc::current());
 
 }  // namespace initializers
 }  // namespace jaxpp::nn

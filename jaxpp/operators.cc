@@ -1,8 +1,9 @@
-// operators.cc -- operators on Arrays: promotion and numpy's broadcasting happen here, above the primitives.
+// operators.cc -- operators on Arrays: promotion and numpy's broadcasting happen here, above the
+// primitives.
 //
-// Equal types, the common case, go straight to the primitive.  Operands are borrowed nodes; only what has to be converted
-// is owned.  While nothing traces, a temporary that nobody else holds lends its buffer to the result:  a * x + b  over
-// arrays allocates once.
+// Equal types, the common case, go straight to the primitive.  Operands are borrowed nodes; only
+// what has to be converted is owned.  While nothing traces, a temporary that nobody else holds
+// lends its buffer to the result:  a * x + b  over arrays allocates once.
 #include "jaxpp/operators.h"
 
 #include "jaxpp/core/trace.h"
@@ -31,44 +32,55 @@ struct Side {
 
 // Unique, and its own storage: may be overwritten.
 bool reusable(const Node* n) {
-  return n->refs.load(std::memory_order_acquire) == 1 && n->trace == 0 && n->index == std::uint32_t(Storage::own);
+  return n->refs.load(std::memory_order_acquire) == 1 && n->trace == 0 &&
+         n->index == std::uint32_t(Storage::own);
 }
-bool run_in_place(const Primitive& p, Args x, Types types, unsigned free, Array* y) {
+// Evaluates at once, into the buffer of operand i if bit i of `free` allows.  False where this
+// shortcut does not apply; bind then does what is needed, or reports the error with its location.
+bool evaluate(const Primitive& p, Args x, unsigned free, Array* y) {
   const Kernel* k = p.kernel.load(std::memory_order_acquire);
-  if (!k || !(k->in_place & free)) return false;
-  for (const Array& a : x)
-    if (!a.concrete()) return false;
-  Type t;
+  if (!k || k->allocates) return false;
+  Type types[2], t;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    if (!x[i].concrete()) return false;
+    types[i] = x[i].type();
+  }
   try {
-    p.shape(types, {}, &t);
-  } catch (const RuleError&) { return false; }  // the ordinary path reports it, with its location
-  for (std::size_t i = 0; i < x.size(); ++i)
+    p.shape({types, x.size()}, {}, &t);
+  } catch (const RuleError&) {
+    return false;
+  }
+  Array out;
+  for (std::size_t i = 0; free && i < x.size(); ++i)
     if ((k->in_place & free) >> i & 1 && types[i] == t && reusable(x[i].node())) {
-      Array out = Array::share(x[i].node());
-      k->run(x, {}, &out);
-      *y = std::move(out);
-      return true;
+      out = Array::share(x[i].node());
+      break;
     }
-  return false;
+  if (!out.defined()) out = Array::make(t);
+  k->run(x, {}, &out);
+  *y = std::move(out);
+  return true;
+}
+Array bind_free(const Primitive& p, Args x, unsigned free, Loc loc) {
+  Array y;
+  if (context.trace || !evaluate(p, x, free, &y)) p.bind(x, {}, &y, loc);
+  return y;
 }
 Array bind_two(const Primitive& p, Node* x, Node* y, unsigned free, Loc loc) {
   Node* in[] = {x, y};
-  const Args operands(reinterpret_cast<const Array*>(in), 2);
-  Array out;
-  if (free && !context.trace) {
-    const Type types[] = {x->type, y->type};
-    if (run_in_place(p, operands, types, free, &out)) return out;
-  }
-  p.bind(operands, {}, &out, loc);
-  return out;
+  return bind_free(p, {reinterpret_cast<const Array*>(in), 2}, free, loc);
 }
 unsigned free_mask(const Operand& x, const Operand& y) {
-  return unsigned(x.temporary || x.number.defined()) | unsigned(y.temporary || y.number.defined()) << 1;
+  return unsigned(x.temporary || x.number.defined()) | unsigned(y.temporary || y.number.defined())
+                                                           << 1;
 }
 
-void need_arrays(const char* op, const Operand& x, const Operand& y) {
+[[noreturn, gnu::cold]] void null_operand(const char* op, Loc loc) {
+  fail(std::string(op) + ": an operand is null.", user_loc(loc), "E04");
+}
+inline void need_arrays(const char* op, const Operand& x, const Operand& y) {
   if (!x.node || !y.node) [[unlikely]]
-    fail(std::string(op) + ": an operand is null.", user_loc(x.loc), "E04");
+    null_operand(op, x.loc);
 }
 
 // ---- Numbers
@@ -123,8 +135,9 @@ void merge_shape(Shape& common, const Shape& s, const char* op, Describe operand
     std::int64_t& n = common[lead + i];
     if (n != s[i] && n != 1 && s[i] != 1) {
       const auto axis = std::int64_t(i) - (ranks_differ ? std::int64_t(s.size()) : 0);
-      fail(std::string(op) + ": shapes " + operands() + " do not broadcast: axis " + std::to_string(axis) +
-               " has sizes " + std::to_string(n) + " and " + std::to_string(s[i]) + ".",
+      fail(std::string(op) + ": shapes " + operands() + " do not broadcast: axis " +
+               std::to_string(axis) + " has sizes " + std::to_string(n) + " and " +
+               std::to_string(s[i]) + ".",
            user_loc(loc), "E22");
     }
     if (n == 1) n = s[i];
@@ -132,14 +145,16 @@ void merge_shape(Shape& common, const Shape& s, const char* op, Describe operand
 }
 Array with_rank(const Array& x, std::size_t rank, Loc loc) {
   Dims leading;
-  for (std::size_t i = x.shape().size(); i < rank; ++i) leading.push_back(std::int64_t(leading.size()));
+  for (std::size_t i = x.shape().size(); i < rank; ++i)
+    leading.push_back(std::int64_t(leading.size()));
   return leading.empty() ? x : lax::expand_dims(x, leading, loc);
 }
 void broadcast_sides(Side& x, Side& y, const char* op, Loc loc) {
   const Shape &s = x.type()->shape, &t = y.type()->shape;
   if (s == t || s.empty() || t.empty()) return;
   Shape common = s;
-  merge_shape(common, t, op, [&] { return x.type()->str() + " and " + y.type()->str(); }, loc);
+  merge_shape(
+      common, t, op, [&] { return x.type()->str() + " and " + y.type()->str(); }, loc);
   if (s.size() < common.size()) x.become(with_rank(Array::share(x.node), common.size(), loc));
   if (t.size() < common.size()) y.become(with_rank(Array::share(y.node), common.size(), loc));
 }
@@ -152,11 +167,7 @@ Array binary_slow(const Primitive& p, const Operand& x, const Operand& y) {
 Array unary(const Primitive& p, const Operand& x) {
   need_arrays(p.name, x, x);
   const Args operand(reinterpret_cast<const Array*>(&x.node), 1);
-  const Type type[] = {x.node->type};
-  Array out;
-  if (context.trace || !(x.temporary || x.number.defined()) || !run_in_place(p, operand, type, 1, &out))
-    p.bind(operand, {}, &out, x.loc);
-  return out;
+  return bind_free(p, operand, x.temporary || x.number.defined(), x.loc);
 }
 bool bools(const Operand& x, const Operand& y) {
   return x.node && y.node && x.node->type->dtype == DType::b1 && y.node->type->dtype == DType::b1;
@@ -175,12 +186,24 @@ Array weak_number(const Array& number, DType other) {
   const DType from = number.dtype(), to = weak_type(from, other);
   if (from == to) return number;
   if (!number.concrete() || number.ndim() != 0) return lax::convert_element_type(number, to);
-  if (from == DType::u64) return number_of(*number.data<std::uint64_t>(), to);
-  if (kind(from) < 2) return number_of(number.item<std::int64_t>(), to);
-  if (kind(from) == 2) return number_of(number.item<double>(), to);
-  const auto v = number.item<std::complex<double>>();
-  if (to == DType::c64) return Array(std::complex<float>(v));
-  return Array(v);
+  switch (from) {
+    case DType::b1: return number_of(int(*number.data<bool>()), to);
+    case DType::i8: return number_of(*number.data<std::int8_t>(), to);
+    case DType::i16: return number_of(*number.data<std::int16_t>(), to);
+    case DType::i32: return number_of(*number.data<std::int32_t>(), to);
+    case DType::i64: return number_of(*number.data<std::int64_t>(), to);
+    case DType::u8: return number_of(*number.data<std::uint8_t>(), to);
+    case DType::u16: return number_of(*number.data<std::uint16_t>(), to);
+    case DType::u32: return number_of(*number.data<std::uint32_t>(), to);
+    case DType::u64: return number_of(*number.data<std::uint64_t>(), to);
+    case DType::f16: return number_of(float(*number.data<float16>()), to);
+    case DType::bf16: return number_of(float(*number.data<bfloat16>()), to);
+    case DType::f32: return number_of(*number.data<float>(), to);
+    case DType::f64: return number_of(*number.data<double>(), to);
+    case DType::c64: return Array(std::complex<double>(*number.data<std::complex<float>>()));
+    case DType::c128: break;
+  }
+  return Array(std::complex<float>(*number.data<std::complex<double>>()));
 }
 
 std::pair<Array, Array> promote(const Operand& x, const Operand& y) {
@@ -215,10 +238,12 @@ Array broadcast_to_shape(const Array& x, const Shape& shape, Loc loc, const char
   if (x.shape() == shape) return x;
   const Shape both[] = {x.shape(), shape};
   if (broadcast_shapes(both, op, loc) != shape)
-    fail(std::string(op) + ": " + x.type()->str() + " does not broadcast to " + to_string(shape) + ".", user_loc(loc),
-         "E22");
+    fail(std::string(op) + ": " + x.type()->str() + " does not broadcast to " + to_string(shape) +
+             ".",
+         user_loc(loc), "E22");
   Dims trailing;
-  for (std::size_t i = shape.size() - x.shape().size(); i < shape.size(); ++i) trailing.push_back(std::int64_t(i));
+  for (std::size_t i = shape.size() - x.shape().size(); i < shape.size(); ++i)
+    trailing.push_back(std::int64_t(i));
   return lax::broadcast_in_dim(x, shape, trailing, loc);
 }
 
@@ -227,9 +252,13 @@ Array broadcast_to_shape(const Array& x, const Shape& shape, Loc loc, const char
 using namespace internal;
 
 // ---- Arithmetic
-Array operator+(const Operand& x, const Operand& y) { return binary(bools(x, y) ? bitwise_or_p : add_p, x, y); }
+Array operator+(const Operand& x, const Operand& y) {
+  return binary(bools(x, y) ? bitwise_or_p : add_p, x, y);
+}
 Array operator-(const Operand& x, const Operand& y) { return binary(sub_p, x, y); }
-Array operator*(const Operand& x, const Operand& y) { return binary(bools(x, y) ? bitwise_and_p : mul_p, x, y); }
+Array operator*(const Operand& x, const Operand& y) {
+  return binary(bools(x, y) ? bitwise_and_p : mul_p, x, y);
+}
 Array operator/(const Operand& x, const Operand& y) {
   need_arrays("div", x, y);
   if (is_inexact(x.node->type->dtype) || is_inexact(y.node->type->dtype)) [[likely]]
@@ -245,10 +274,11 @@ Array operator%(const Operand& x, const Operand& y) {
 }
 Array operator-(const Operand& x) { return unary(neg_p, x); }
 Array operator~(const Operand& x) { return unary(bitwise_not_p, x); }
-Array operator!(const Operand& x) {
-  need_arrays("not", x, x);
-  if (is_bool(x.node->type->dtype)) return unary(bitwise_not_p, x);
-  return binary(eq_p, x, Operand(0, x.loc));
+Array operator!(const Array& x) {
+  const Operand operand(x, x.defined() && !x.concrete() ? x.node()->loc : Loc());
+  need_arrays("not", operand, operand);
+  if (is_bool(x.dtype())) return unary(bitwise_not_p, operand);
+  return binary(eq_p, operand, Operand(0, operand.loc));
 }
 
 // ---- Comparisons
@@ -271,9 +301,17 @@ Array operator>>(const Operand& x, const Operand& y) {
 }
 
 // ---- Assignment: the left side gives up its buffer if it is the only owner
-Array& Array::operator+=(const Operand& y) & { return *this = Operand(std::move(*this), y.loc) + y; }
-Array& Array::operator-=(const Operand& y) & { return *this = Operand(std::move(*this), y.loc) - y; }
-Array& Array::operator*=(const Operand& y) & { return *this = Operand(std::move(*this), y.loc) * y; }
-Array& Array::operator/=(const Operand& y) & { return *this = Operand(std::move(*this), y.loc) / y; }
+Array& Array::operator+=(const Operand& y) & {
+  return *this = Operand(std::move(*this), y.loc) + y;
+}
+Array& Array::operator-=(const Operand& y) & {
+  return *this = Operand(std::move(*this), y.loc) - y;
+}
+Array& Array::operator*=(const Operand& y) & {
+  return *this = Operand(std::move(*this), y.loc) * y;
+}
+Array& Array::operator/=(const Operand& y) & {
+  return *this = Operand(std::move(*this), y.loc) / y;
+}
 
 }  // namespace jaxpp

@@ -1,6 +1,7 @@
 // optim.cc -- the arithmetic of optimizers on one leaf, and the schedules.
 //
-// What depends on the step alone is computed in f64 and cast once to each leaf's type: b2^t would lose digits in f32.
+// What depends on the step alone is computed in f64 and cast once to each leaf's type: b2^t would
+// lose digits in f32.
 #include "jaxpp/optim.h"
 #include <numbers>
 
@@ -10,12 +11,17 @@ namespace detail {
 
 Array rate_like(double rate, const Array&, const Array& p) { return full({}, rate, p.dtype()); }
 Array cast_rate(const Array& rate, const Array& p) { return rate.astype(p.dtype()); }
-Array descend(const Array& p, const Array& direction, const Array& rate) { return p - rate * direction; }
-Array decayed(const Array& average, const Array& x, double decay) { return decay * average + (1 - decay) * x; }
+Array descend(const Array& p, const Array& direction, const Array& rate) {
+  return p - rate * direction;
+}
+Array decayed(const Array& average, const Array& x, double decay) {
+  return decay * average + (1 - decay) * x;
+}
 Array abs_square(const Array& x) {
   return is_complex(x.dtype()) ? square(real(x)) + square(imag(x)) : square(x);
 }
-Array adam_direction(const Array& mu, const Array& nu, const Array& step, double b1, double b2, double eps) {
+Array adam_direction(const Array& mu, const Array& nu, const Array& step, double b1, double b2,
+                     double eps) {
   const Array t = step.astype(f64);
   const Array mu_scale = 1 / (1 - pow(b1, t)), nu_scale = 1 / (1 - pow(b2, t));
   return mu * mu_scale.astype(mu.dtype()) / (sqrt(nu * nu_scale.astype(nu.dtype())) + eps);
@@ -48,7 +54,9 @@ Constant constant(double value) { return {value}; }
 Array Constant::operator()(const Array&) const { return Array(value); }
 
 Linear linear(double init, double end, std::int64_t steps) { return {init, end, steps}; }
-Array Linear::operator()(const Array& step) const { return init + (end - init) * progress(step, steps); }
+Array Linear::operator()(const Array& step) const {
+  return init + (end - init) * progress(step, steps);
+}
 
 ExponentialDecay exponential_decay(double init, std::int64_t steps, double rate, bool staircase) {
   return {init, steps, rate, staircase};
@@ -58,13 +66,15 @@ Array ExponentialDecay::operator()(const Array& step) const {
   return init * pow(rate, staircase ? floor(t) : t);
 }
 
-CosineDecay cosine_decay(double init, std::int64_t steps, double alpha) { return {init, steps, alpha}; }
+CosineDecay cosine_decay(double init, std::int64_t steps, double alpha) {
+  return {init, steps, alpha};
+}
 Array CosineDecay::operator()(const Array& step) const {
   return init * ((1 - alpha) * half_cosine(progress(step, steps)) + alpha);
 }
 
-WarmupCosineDecay warmup_cosine_decay(double init, double peak, std::int64_t warmup_steps, std::int64_t decay_steps,
-                                      double end) {
+WarmupCosineDecay warmup_cosine_decay(double init, double peak, std::int64_t warmup_steps,
+                                      std::int64_t decay_steps, double end) {
   return {init, peak, warmup_steps, decay_steps, end};
 }
 Array WarmupCosineDecay::operator()(const Array& step) const {
@@ -73,7 +83,8 @@ Array WarmupCosineDecay::operator()(const Array& step) const {
   return where(step < warmup_steps, warmup, end + (peak - end) * half_cosine(t));
 }
 
-PiecewiseConstant piecewise_constant(double init, std::vector<std::pair<std::int64_t, double>> factors) {
+PiecewiseConstant piecewise_constant(double init,
+                                     std::vector<std::pair<std::int64_t, double>> factors) {
   return {init, std::move(factors)};
 }
 Array PiecewiseConstant::operator()(const Array& step) const {

@@ -1,6 +1,6 @@
-// optim.h -- first-order optimizers over pytrees of parameters, and schedules for their learning rates.
+// optim.h -- first-order optimizers over pytrees of parameters, and schedules of learning rates.
 //
-//   auto opt = optim::adam(1e-3);                       // or a schedule: optim::adam(optim::cosine_decay(1e-3, 1000))
+//   auto opt = optim::adam(1e-3);     // or a schedule: optim::adam(optim::cosine_decay(1e-3, 1000))
 //   auto state = opt.init(params);
 //   auto step = jit([opt](Mlp params, auto state, Array x, Array y) {
 //     auto [loss, grads] = value_and_grad(mse)(params, x, y);
@@ -8,9 +8,10 @@
 //     return std::tuple(params, state, loss);
 //   });
 //
-// An optimizer is a plain value without memory; what it remembers is its state, a pytree like the parameters, so it goes
-// through jit, vmap, checkpoints.  update returns the new parameters.  Numbers are weak: parameters keep their types.
-// The formulas are those of the papers cited and of optax.
+// An optimizer is a plain value without memory; what it remembers is its state, a pytree like the
+// parameters, so it goes through jit, vmap, checkpoints.  update returns the new parameters.
+// Numbers are weak: parameters keep their types. The formulas are those of the papers cited and of
+// optax.
 #pragma once
 #include "jaxpp/math.h"
 #include "jaxpp/tree.h"
@@ -40,8 +41,10 @@ struct ExponentialDecay {
   bool staircase;
   Array operator()(const Array& step) const;
 };
-ExponentialDecay exponential_decay(double init, std::int64_t steps, double rate, bool staircase = false);
-/// Half a cosine from init to alpha * init over `steps`, then constant (Loshchilov and Hutter, SGDR, 2017).
+ExponentialDecay exponential_decay(double init, std::int64_t steps, double rate,
+                                   bool staircase = false);
+/// Half a cosine from init to alpha * init over `steps`, then constant (Loshchilov and Hutter,
+/// SGDR, 2017).
 struct CosineDecay {
   double init;
   std::int64_t steps;
@@ -49,22 +52,25 @@ struct CosineDecay {
   Array operator()(const Array& step) const;
 };
 CosineDecay cosine_decay(double init, std::int64_t steps, double alpha = 0);
-/// Linear from init to peak over warmup_steps, then a cosine to end at decay_steps (which count the warmup).
+/// Linear from init to peak over warmup_steps, then a cosine to end at decay_steps (which count the
+/// warmup).
 struct WarmupCosineDecay {
   double init, peak;
   std::int64_t warmup_steps, decay_steps;
   double end;
   Array operator()(const Array& step) const;
 };
-WarmupCosineDecay warmup_cosine_decay(double init, double peak, std::int64_t warmup_steps, std::int64_t decay_steps,
-                                      double end = 0);
-/// init, multiplied by a factor from each boundary on:  piecewise_constant(0.1, {{100, 0.5}, {200, 0.1}})
+WarmupCosineDecay warmup_cosine_decay(double init, double peak, std::int64_t warmup_steps,
+                                      std::int64_t decay_steps, double end = 0);
+/// init, multiplied by a factor from each boundary on:  piecewise_constant(0.1, {{100, 0.5}, {200,
+/// 0.1}})
 struct PiecewiseConstant {
   double init;
   std::vector<std::pair<std::int64_t, double>> factors;
   Array operator()(const Array& step) const;
 };
-PiecewiseConstant piecewise_constant(double init, std::vector<std::pair<std::int64_t, double>> factors);
+PiecewiseConstant piecewise_constant(double init,
+                                     std::vector<std::pair<std::int64_t, double>> factors);
 
 namespace detail {
 /// rate(step) for a schedule, the number itself otherwise; as a scalar of p's element type.
@@ -76,9 +82,11 @@ Array rate_like(const Rate& rate, const Array& step, const Array& p) {
 }
 // One leaf of an update.
 Array descend(const Array& p, const Array& direction, const Array& rate);
-Array decayed(const Array& average, const Array& x, double decay);  // decay * average + (1 - decay) * x
+Array decayed(const Array& average, const Array& x,
+              double decay);  // decay * average + (1 - decay) * x
 Array abs_square(const Array& x);
-Array adam_direction(const Array& mu, const Array& nu, const Array& step, double b1, double b2, double eps);
+Array adam_direction(const Array& mu, const Array& nu, const Array& step, double b1, double b2,
+                     double eps);
 Array global_norm(std::span<const Array> leaves);
 Array clip_to_norm(const Array& g, const Array& norm, double max_norm);
 }  // namespace detail
@@ -90,7 +98,8 @@ template <class P>
 Array global_norm(const P& grads) {
   return detail::global_norm(tree_leaves(grads));
 }
-/// All gradients scaled by one factor so that their norm is at most max_norm (Pascanu et al., 2013).
+/// All gradients scaled by one factor so that their norm is at most max_norm (Pascanu et al.,
+/// 2013).
 template <class P>
 P clip_by_global_norm(const P& grads, double max_norm) {
   const Array norm = global_norm(grads);
@@ -129,18 +138,23 @@ struct Sgd {
   template <class P>
   std::pair<P, SgdState> update(const P& params, const P& grads, const SgdState& state) const {
     P next = tree_map(
-        [&](const Array& p, const Array& g) { return detail::descend(p, g, detail::rate_like(rate, state.step, p)); },
+        [&](const Array& p, const Array& g) {
+          return detail::descend(p, g, detail::rate_like(rate, state.step, p));
+        },
         params, grads);
     return {std::move(next), SgdState{state.step + 1}};
   }
 };
 template <class Rate>
 auto sgd(Rate rate) {
-  if constexpr (std::is_arithmetic_v<Rate>) return Sgd<double>{double(rate)};
-  else return Sgd<Rate>{std::move(rate)};
+  if constexpr (std::is_arithmetic_v<Rate>)
+    return Sgd<double>{double(rate)};
+  else
+    return Sgd<Rate>{std::move(rate)};
 }
 
-/// v = decay * v + g,  p -= rate * v;  nesterov: p -= rate * (g + decay * v)  (Sutskever et al., 2013)
+/// v = decay * v + g,  p -= rate * v;  nesterov: p -= rate * (g + decay * v)  (Sutskever et al.,
+/// 2013)
 template <class Rate = double>
 struct Momentum {
   Rate rate;
@@ -151,12 +165,15 @@ struct Momentum {
     return {Array(0), tree_map([](const Array& p) { return zeros_like(p); }, params)};
   }
   template <class P>
-  std::pair<P, MomentumState<P>> update(const P& params, const P& grads, const MomentumState<P>& state) const {
-    MomentumState<P> next{state.step + 1, tree_map([&](const Array& v, const Array& g) { return decay * v + g; },
-                                                   state.velocity, grads)};
+  std::pair<P, MomentumState<P>> update(const P& params, const P& grads,
+                                        const MomentumState<P>& state) const {
+    MomentumState<P> next{state.step + 1,
+                          tree_map([&](const Array& v, const Array& g) { return decay * v + g; },
+                                   state.velocity, grads)};
     P moved = tree_map(
         [&](const Array& p, const Array& v, const Array& g) {
-          return detail::descend(p, nesterov ? g + decay * v : v, detail::rate_like(rate, state.step, p));
+          return detail::descend(p, nesterov ? g + decay * v : v,
+                                 detail::rate_like(rate, state.step, p));
         },
         params, next.velocity, grads);
     return {std::move(moved), std::move(next)};
@@ -164,8 +181,10 @@ struct Momentum {
 };
 template <class Rate>
 auto momentum(Rate rate, double decay = 0.9, bool nesterov = false) {
-  if constexpr (std::is_arithmetic_v<Rate>) return Momentum<double>{double(rate), decay, nesterov};
-  else return Momentum<Rate>{std::move(rate), decay, nesterov};
+  if constexpr (std::is_arithmetic_v<Rate>)
+    return Momentum<double>{double(rate), decay, nesterov};
+  else
+    return Momentum<Rate>{std::move(rate), decay, nesterov};
 }
 
 /// mu = b1 * mu + (1 - b1) * g,  nu = b2 * nu + (1 - b2) * g^2,  t = step + 1,
@@ -182,11 +201,14 @@ struct Adam {
     return {Array(0), tree_map(zero, params), tree_map(real_zero, params)};
   }
   template <class P>
-  std::pair<P, AdamState<P>> update(const P& params, const P& grads, const AdamState<P>& state) const {
+  std::pair<P, AdamState<P>> update(const P& params, const P& grads,
+                                    const AdamState<P>& state) const {
     AdamState<P> next{
         state.step + 1,
-        tree_map([&](const Array& m, const Array& g) { return detail::decayed(m, g, b1); }, state.mu, grads),
-        tree_map([&](const Array& n, const Array& g) { return detail::decayed(n, detail::abs_square(g), b2); },
+        tree_map([&](const Array& m, const Array& g) { return detail::decayed(m, g, b1); },
+                 state.mu, grads),
+        tree_map([&](const Array& n,
+                     const Array& g) { return detail::decayed(n, detail::abs_square(g), b2); },
                  state.nu, grads)};
     P moved = tree_map(
         [&](const Array& p, const Array& mu, const Array& nu) {
@@ -199,9 +221,12 @@ struct Adam {
   }
 };
 template <class Rate>
-auto adamw(Rate rate, double weight_decay = 1e-4, double b1 = 0.9, double b2 = 0.999, double eps = 1e-8) {
-  if constexpr (std::is_arithmetic_v<Rate>) return Adam<double>{double(rate), b1, b2, eps, weight_decay};
-  else return Adam<Rate>{std::move(rate), b1, b2, eps, weight_decay};
+auto adamw(Rate rate, double weight_decay = 1e-4, double b1 = 0.9, double b2 = 0.999,
+           double eps = 1e-8) {
+  if constexpr (std::is_arithmetic_v<Rate>)
+    return Adam<double>{double(rate), b1, b2, eps, weight_decay};
+  else
+    return Adam<Rate>{std::move(rate), b1, b2, eps, weight_decay};
 }
 template <class Rate>
 auto adam(Rate rate, double b1 = 0.9, double b2 = 0.999, double eps = 1e-8) {

@@ -5,9 +5,9 @@
 namespace jaxpp::internal {
 
 void leaf_count_error(const char* who, std::size_t expected, std::size_t got, Loc loc) {
-  fail<TypeError>(std::string(who) + ": a tree of " + std::to_string(expected) +
-                      " arrays was expected, not of " + std::to_string(got),
-                  loc, "E50");
+  fail<TypeError>(std::string(who) + ": the trees differ: one has " + std::to_string(expected) +
+                      " arrays, another " + std::to_string(got) + ".",
+                  loc, "E70");
 }
 
 void ravel_flat(Args x, Array& flat, Loc loc) {
@@ -27,9 +27,9 @@ void unravel_flat(const Array& flat, std::span<const Type> types, Results& x, Lo
   std::int64_t n = 0;
   for (Type t : types) n += t->size;
   if (!flat.defined() || flat.shape() != Shape{n})
-    fail<TypeError>("unravel: a vector of " + std::to_string(n) + " elements was expected, not " +
-                        (flat.defined() ? flat.type()->str() : std::string("a null Array")),
-                    loc, "E51");
+    fail<TypeError>("unravel: needs a vector of " + std::to_string(n) + " elements, got " +
+                        (flat.defined() ? flat.type()->str() : std::string("a null Array")) + ".",
+                    loc, "E71");
   std::int64_t at = 0;
   for (Type t : types) {
     Array part = types.size() == 1 ? flat : lax::slice(flat, {at}, {at + t->size}, {}, loc);

@@ -447,10 +447,11 @@ struct Unravel {
     return internal::unflatten(like, args(x));
   }
 };
-/// All leaves of a tree in one vector, of their common dtype, and the way back.   auto [flat,
-/// unravel] = ravel(params);
+/// All leaves of a tree in one vector, of their common dtype, and the way back:
+///   auto [flat, unravel] = ravel(params);          (Of a single Array, ravel is numpy's: math.h.)
 template <class T>
-std::pair<Array, Unravel<T>> ravel(const T& tree, Loc loc = Loc::current()) {
+requires(!std::is_convertible_v<const T&, Array>) std::pair<Array, Unravel<T>> ravel(
+    const T& tree, Loc loc = Loc::current()) {
   Results x = internal::leaves(tree);
   Unravel<T> back{tree, {}};
   for (const Array& a : x) back.types.push_back(a.type());

@@ -199,12 +199,11 @@ TEST_CASE("pure_callback", "[callback]") {
                Contains("is f32[]; f64[] was declared") && Contains("callback_test.cc"));
     CHECK_THAT(message([&] { jit(wrong)(1.); }), Contains("f64[] was declared"));
   }
-  SECTION("text has no host functions") {
+  SECTION("a program with a host function prints, but is not read back") {
     Jaxpr j = make_jaxpr(f)(1.);
-    Jaxpr back = Jaxpr::parse(j.to_string());
-    CHECK(back.to_string() == j.to_string());
     Array in[] = {1.};
-    CHECK(eval_jaxpr(j, in)[0].item() == 2 * std::sin(1.));
-    CHECK_THAT(message([&] { eval_jaxpr(back, in); }), Contains("no host functions"));
+    CHECK(eval_jaxpr(j, in)[0].item() == Approx(2 * std::sin(1.)));
+    CHECK_THAT(j.to_string(), Contains("pure_callback"));
+    CHECK_THAT(message([&] { Jaxpr::parse(j.to_string()); }), Contains("cannot be read back"));
   }
 }

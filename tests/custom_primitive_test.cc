@@ -145,10 +145,10 @@ TEST_CASE("a primitive as a value", "[custom_primitive]") {
                                      .kernel = &kernel};
   if (!find_primitive("test_expm1")) register_primitive(my_expm1);
   auto f = [](Array x) { return my_expm1.apply({}, Loc::current(), x); };
-  CHECK(double(f(1.)) == std::expm1(1.));
+  CHECK(double(f(1.)) == Approx(std::expm1(1.)));
   CHECK(double(grad(f)(1.)) == Approx(std::exp(1.)));
   CHECK(double(jit(grad(grad(f)))(1.)) == Approx(std::exp(1.)));
-  CHECK(vmap(f)(Array{0., 1.}).to_vector() == std::vector<double>{0, std::expm1(1.)});
+  CHECK(allclose(vmap(f)(Array{0., 1.}), Array{0., std::expm1(1.)}));
 }
 
 TEST_CASE("mistakes in custom primitives", "[custom_primitive][errors]") {

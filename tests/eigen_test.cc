@@ -1,4 +1,5 @@
-// eigen_test.cc -- Eigen interop: conversions copy once, views never, and the ambiguous product does not compile.
+// eigen_test.cc -- Eigen interop: conversions copy once, views never, and the ambiguous product
+// does not compile.
 #include "jaxpp/eigen.h"
 #include <Eigen/Dense>
 #include <catch2/catch.hpp>
@@ -54,9 +55,12 @@ TEST_CASE("eigen: arithmetic mixes, the result is an Array") {
 }
 
 template <class A, class B>
-concept Multiplies = requires(const A& a, const B& b) { a * b; };
+concept Multiplies = requires(const A& a, const B& b) {
+  a* b;
+};
 static_assert(!Multiplies<Eigen::MatrixXd, Array> && !Multiplies<Array, Eigen::MatrixXd>);
-static_assert(!Multiplies<Eigen::Vector3d, Array> && Multiplies<Eigen::ArrayXd, Array> && Multiplies<double, Array>);
+static_assert(!Multiplies<Eigen::Vector3d, Array> && Multiplies<Eigen::ArrayXd, Array> &&
+              Multiplies<double, Array>);
 
 TEST_CASE("eigen: a view shares memory") {
   RowMatrix r = sample();

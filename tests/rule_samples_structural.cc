@@ -135,7 +135,7 @@ void shapes(List& add) {
   add("", concatenate_p, apply(concatenate_p, ConcatenateParams{1}),
       real({{2, 3}, {2, 1}, {2, 2}}));
   add("", stack_p, apply(stack_p, AxisParams{1}), real({{2, 3}, {2, 3}}));
-  add("", unstack_p, apply(unstack_p, AxisParams{1}), real({{2, 3}}));
+  add("", unstack_p, apply(unstack_p, UnstackParams{1, 3}), real({{2, 3}}));
   add("", split_p, apply(split_p, SplitParams{0, {1, 3}}), real({{4, 2}}));
   add("", tile_p, apply(tile_p, TileParams{{2, 3}}), real({{2, 2}}));
   add("", slice_p, apply(slice_p, SliceParams{{3, 3}, {1, 0}, {}}), real({{4, 3}}));
@@ -176,8 +176,9 @@ void reductions(List& add) {
         add((reverse ? "reverse " : "") + std::to_string(axis), *p,
             apply(*p, CumParams{axis, reverse}), separated({{3, 4}}));
   add("", sort_p, apply(sort_p, SortParams{0, true, 1}), separated({{4, 2}}));
-  add("two operands", sort_p, apply(sort_p, SortParams{1, true, 1}), separated({{2, 4}, {2, 4}}));
-  add("two keys", sort_p, apply(sort_p, SortParams{0, true, 2}), [](Random& r) {
+  add("two operands", sort_p, apply(sort_p, SortParams{1, true, 1, 2}),
+      separated({{2, 4}, {2, 4}}));
+  add("two keys", sort_p, apply(sort_p, SortParams{0, true, 2, 3}), [](Random& r) {
     return Arrays{r.array(DType::i32, {5}, 0, 2), distinct(r, {5}), distinct(r, {5})};
   });
   add("", top_k_p, apply(top_k_p, TopKParams{1, 2}), separated({{3, 4}}));

@@ -29,7 +29,8 @@ using Programs = std::vector<Jaxpr>;
 Mask inexact(const Jaxpr& p, std::size_t first) {
   Mask m;
   const auto types = p.body()->in_types();
-  for (std::size_t i = 0; i < types.size(); ++i) m.push_back(i >= first && is_inexact(types[i]->dtype));
+  for (std::size_t i = 0; i < types.size(); ++i)
+    m.push_back(i >= first && is_inexact(types[i]->dtype));
   return m;
 }
 Jaxpr jvp(const Jaxpr& p) {
@@ -72,8 +73,10 @@ Jaxpr grad(const Jaxpr& p) {
 Programs run_step(const std::string& option, const Programs& programs) {
   Programs out;
   for (const Jaxpr& p : programs) {
-    if (option == "jvp") out.push_back(jvp(p));
-    else if (option == "grad") out.push_back(grad(p));
+    if (option == "jvp")
+      out.push_back(jvp(p));
+    else if (option == "grad")
+      out.push_back(grad(p));
     else if (option == "linearize")
       for (Jaxpr& part : linearize(p)) out.push_back(std::move(part));
     else if (option.starts_with("vmap="))
@@ -110,7 +113,8 @@ bool looks_like_json(const std::string& s) {
 void help() {
   std::fputs(kHelp, stdout);
   std::puts("\nPasses");
-  for (auto& p : passes::all()) std::printf("  --%-12.*s %s\n", int(p.name.size()), p.name.data(), p.what.data());
+  for (auto& p : passes::all())
+    std::printf("  --%-12.*s %s\n", int(p.name.size()), p.name.data(), p.what.data());
   std::puts(
       "\nOutput\n"
       "  --json         the JSON of docs/jaxpr-json.md instead of text\n"
@@ -128,21 +132,31 @@ int main(int argc, char** argv) try {
   for (int i = 1; i < argc; ++i) {
     const std::string a = argv[i];
     if (a == "--help" || a == "-h") return help(), 0;
-    if (a == "--json" || a == "--dot" || a == "--count") output = a;
-    else if (a == "--jax") print.jax = true;
-    else if (a == "--canonical") print.canonical = true;
-    else if (a.starts_with("--")) steps.push_back(a.substr(2));
-    else if (file.empty()) file = a;
-    else throw Error("more than one file");
+    if (a == "--json" || a == "--dot" || a == "--count")
+      output = a;
+    else if (a == "--jax")
+      print.jax = true;
+    else if (a == "--canonical")
+      print.canonical = true;
+    else if (a.starts_with("--"))
+      steps.push_back(a.substr(2));
+    else if (file.empty())
+      file = a;
+    else
+      throw Error("more than one file");
   }
   const std::string text = read(file);
   Programs programs{looks_like_json(text) ? Jaxpr::from_json(text) : Jaxpr::parse(text)};
   for (auto& s : steps) programs = run_step(s, programs);
   for (auto& p : programs) {
-    if (output == "--json") std::cout << p.json() << '\n';
-    else if (output == "--dot") std::cout << p.dot();
-    else if (output == "--count") std::cout << p.size() << '\n';
-    else std::cout << p.to_string(print) << '\n';
+    if (output == "--json")
+      std::cout << p.json() << '\n';
+    else if (output == "--dot")
+      std::cout << p.dot();
+    else if (output == "--count")
+      std::cout << p.size() << '\n';
+    else
+      std::cout << p.to_string(print) << '\n';
   }
 } catch (const std::exception& e) {
   std::fprintf(stderr, "jaxpp-opt: %s\n", e.what());

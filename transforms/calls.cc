@@ -149,33 +149,43 @@ RematSplit split_remat(const JaxprBody& j, const SavePolicy* policy, const Mask&
     }
   };
   s.primal = trace_to_jaxpr(in, flat(primal), Consts::embed).jaxpr;
-  // The jvp of f, in which each saved value is replaced by an operand: the equations that made it then are dead.
+  // The derivative of f at recomputed values, in which each saved value is replaced by an operand: the equations that
+  // made it then are dead.  Linearized, not jvp'd: a call inside f must be split into a known and a linear part.
   JaxprTrace trace(nullptr);
   Results x, saved, dx;
   for (Type t : in) x.push_back(trace.input(t));
   for (Type t : kept) saved.push_back(trace.input(t));
-  for (std::size_t i = 0; i < in.size(); ++i) dx.push_back(active[i] ? trace.input(in[i]) : Array());
   std::vector<std::pair<Var, Var>> replace;  // recorded variable -> saved input
   std::vector<Atom> outs;
   {
     Scope recording(&trace);
-    JvpTrace jvp(&trace);
+    LinearizeTrace lin(&trace);
     Results duals, y;
-    for (std::size_t i = 0; i < in.size(); ++i)
-      duals.push_back(dx[i].defined() && has_tangent(in[i]) ? jvp.dual(x[i], dx[i]) : x[i]);
+    for (std::size_t i = 0; i < in.size(); ++i) {
+      if (active[i]) dx.push_back(trace.input(in[i]));
+      bool dual = active[i] && has_tangent(in[i]);
+      duals.push_back(dual ? lin.dual(x[i], lin.tangent.input(in[i])) : x[i]);
+    }
     {
-      UserScope user(&jvp);
+      UserScope user(&lin);
       std::size_t k = 0;
       eval_saving(j, args(duals), y, keep, [&](const Array& v) {
-        const Node* n = jvp.owns(v) ? v.node()->dual.primal : v.node();
+        const Node* n = lin.owns(v) ? v.node()->dual.primal : v.node();
         if (trace.owns(n)) replace.emplace_back(n->index, saved[k].node()->index);
         ++k;
       });
     }
+    std::vector<Atom> tangents;
     for (const Array& a : y) {
-      s.active.push_back(jvp.owns(a));
-      if (jvp.owns(a)) outs.push_back(trace.atom(Array::share(a.node()->dual.tangent), Loc::current()));
+      s.active.push_back(lin.owns(a));
+      if (lin.owns(a)) tangents.push_back(Atom::var(a.node()->dual.tangent->index));
     }
+    Closed c = lin.tangent.close_atoms(std::move(tangents), Consts::embed);
+    Borrowed operands(Args{c.consts});
+    operands.append(args(dx));
+    Results dy;
+    eval_jaxpr(*c.jaxpr, operands, dy);
+    for (const Array& a : dy) outs.push_back(trace.atom(a, Loc::current()));
   }
   std::vector<Var> to(trace.body.types.size());
   for (Var v = 0; v < to.size(); ++v) to[v] = v;

@@ -161,8 +161,27 @@ std::int64_t size_of(const Shape& shape, const Dims& dims) {
   for (auto d : dims) n *= shape[std::size_t(d)];
   return n;
 }
+// Vectors and matrices with one contracted axis: no lists of dimensions.
+struct Plain {
+  std::int64_t free = 1, free_stride = 1, contracted_stride = 1;
+  Plain(const Array& x, std::int64_t contracted) {
+    if (x.ndim() == 1) return;
+    free = x.shape()[std::size_t(1 - contracted)];
+    (contracted == 1 ? free_stride : contracted_stride) = x.shape()[1];
+  }
+};
+bool is_plain(const Array& x, const Dims& contracted, const Dims& batch) {
+  return x.ndim() <= 2 && contracted.size() == 1 && batch.empty();
+}
 template <class T>
 void batched_product(const Array& a, const Array& b, const DotDims& d, Array& y) {
+  if (is_plain(a, d.lhs_contracting, d.lhs_batch) && is_plain(b, d.rhs_contracting, d.rhs_batch)) {
+    const auto k = d.lhs_contracting[0];
+    const Plain l(a, k), r(b, d.rhs_contracting[0]);
+    return product(a.data<T>(), {l.free_stride, l.contracted_stride}, b.data<T>(),
+                   {r.contracted_stride, r.free_stride}, y.data<T>(),
+                   {l.free, r.free, a.shape()[std::size_t(k)]});
+  }
   const Dims a_free = without_all(a.shape().size(), d.lhs_contracting, d.lhs_batch),
              b_free = without_all(b.shape().size(), d.rhs_contracting, d.rhs_batch);
   const Sizes s{size_of(a.shape(), a_free), size_of(b.shape(), b_free),
@@ -212,9 +231,10 @@ void compute(const Array& a, const Array& b, const DotDims& d, Array& y) {
 }
 void dot_general(Args x, Params p, Array* y) {
   const DotDims& d = p.as<DotParams>().dimension_numbers;
-  const DType in = computing(promote_types(promote_types(x[0].dtype(), x[1].dtype()), y->dtype()));
-  if (x[0].dtype() == in && x[1].dtype() == in && y->dtype() == in)
+  const DType out = y->dtype();
+  if (x[0].dtype() == out && x[1].dtype() == out && computing(out) == out)
     return compute(x[0], x[1], d, *y);
+  const DType in = computing(promote_types(promote_types(x[0].dtype(), x[1].dtype()), out));
   Array wide = Array::make(make_type(in, y->shape()));
   compute(converted(x[0], in), converted(x[1], in), d, wide);
   convert(wide, *y);

@@ -1,8 +1,8 @@
-// elementwise_kernels.cc -- broadcasting, and the kernels of elementwise operations with parameters or more than two
-// operands.
+// elementwise_kernels.cc -- broadcasting, and the kernels of elementwise operations with parameters
+// or more than two operands.
 //
-// Broadcasting never copies: dimensions are merged where both operands advance alike, the innermost group is one run of a
-// loop (each operand full or repeated), the outer groups are walked.
+// Broadcasting never copies: dimensions are merged where both operands advance alike, the innermost
+// group is one run of a loop (each operand full or repeated), the outer groups are walked.
 #include "backends/eager/elementwise_kernels.h"
 
 #include <algorithm>
@@ -21,8 +21,10 @@ SmallVec<Group, 6> groups_of(const Shape& x, const Shape& y, const Shape& z) {
   for (std::size_t d = z.size(); d-- > 0;) {
     if (z[d] == 1) continue;
     const bool in_x = !x.empty() && x[d] != 1, in_y = !y.empty() && y[d] != 1;
-    if (!g.empty() && g.back().x == in_x && g.back().y == in_y) g.back().size *= z[d];
-    else g.push_back(Group{z[d], in_x, in_y});
+    if (!g.empty() && g.back().x == in_x && g.back().y == in_y)
+      g.back().size *= z[d];
+    else
+      g.push_back(Group{z[d], in_x, in_y});
   }
   return g;
 }
@@ -37,7 +39,8 @@ void run_broadcast(BinaryLoop loop, const Array& x, const Array& y, const Array&
     return loop(x.data<char>(), x_full, y.data<char>(), y_full, z.data<char>(), n);
 
   const auto g = groups_of(x.shape(), y.shape(), z.shape());
-  const auto wx = std::int64_t(width(x.dtype())), wy = std::int64_t(width(y.dtype())), wz = std::int64_t(width(z.dtype()));
+  const auto wx = std::int64_t(width(x.dtype())), wy = std::int64_t(width(y.dtype())),
+             wz = std::int64_t(width(z.dtype()));
   SmallVec<std::int64_t, 6> index(g.size(), 0), x_step(g.size(), 0), y_step(g.size(), 0);
   for (std::size_t k = 0, dx = 1, dy = 1; k < g.size(); ++k) {
     if (g[k].x) x_step[k] = std::int64_t(dx) * wx, dx *= std::size_t(g[k].size);
@@ -64,7 +67,8 @@ namespace {
 
 std::size_t bytes(const Array& x) { return std::size_t(x.size()) * width(x.dtype()); }
 void identity_kernel(Args x, Params, Array* y) {  // also bitcast: the elements' bytes stay
-  if (y->data<char>() != x[0].data<char>()) std::memcpy(y->data<char>(), x[0].data<char>(), bytes(*y));
+  if (y->data<char>() != x[0].data<char>())
+    std::memcpy(y->data<char>(), x[0].data<char>(), bytes(*y));
 }
 
 // ---- select_n
@@ -103,7 +107,8 @@ void clamp_kernel(Args x, Params, Array* z) {
       T* o = z->data<T>();
       for (std::int64_t i = 0, n = z->size(); i < n; ++i) {
         using namespace scalar;
-        o[i] = store<T>(min(compute(high[i * high_step]), max(compute(low[i * low_step]), compute(v[i]))));
+        o[i] = store<T>(
+            min(compute(high[i * high_step]), max(compute(low[i * low_step]), compute(v[i]))));
       }
     }
   });
@@ -128,7 +133,8 @@ void map(const Array& x, const Array& z, F f) {
   const T* a = x.data<T>();
   T* o = z.data<T>();
 #pragma GCC ivdep
-  for (std::int64_t i = 0, n = z.size(); i < n; ++i) o[i] = scalar::store<T>(f(scalar::compute(a[i])));
+  for (std::int64_t i = 0, n = z.size(); i < n; ++i)
+    o[i] = scalar::store<T>(f(scalar::compute(a[i])));
 }
 void integer_pow_kernel(Args x, Params p, Array* z) {
   const std::int64_t n = p.as<PowParams>().y;
@@ -145,8 +151,10 @@ void integer_pow_kernel(Args x, Params p, Array* z) {
         case -1: return map<T>(x[0], *z, [](auto v) { return divide(like(v, 1), v); });
         case -2: return map<T>(x[0], *z, [](auto v) { return divide(like(v, 1), multiply(v, v)); });
       }
-      if (n > 0) map<T>(x[0], *z, [=](auto v) { return power(v, positive); });
-      else map<T>(x[0], *z, [=](auto v) { return divide(like(v, 1), power(v, positive)); });
+      if (n > 0)
+        map<T>(x[0], *z, [=](auto v) { return power(v, positive); });
+      else
+        map<T>(x[0], *z, [=](auto v) { return divide(like(v, 1), power(v, positive)); });
     }
   });
 }
@@ -157,13 +165,15 @@ void round_kernel(Args x, Params p, Array* z) {
   by_dtype(z->dtype(), [&](auto t) {
     using T = decltype(t);
     if constexpr (in_domain(Domain::Float, dtype_of<T>)) {
-      if (to_even) map<T>(x[0], *z, [](auto v) { return std::nearbyint(v); });
-      else map<T>(x[0], *z, [](auto v) { return std::round(v); });
+      if (to_even)
+        map<T>(x[0], *z, [](auto v) { return std::nearbyint(v); });
+      else
+        map<T>(x[0], *z, [](auto v) { return std::round(v); });
     }
   });
 }
-// The bits of a float with `exponent` and `mantissa` bits, in a narrower format: rounded to nearest even; what is too large
-// becomes infinite, what is subnormal there becomes zero.
+// The bits of a float with `exponent` and `mantissa` bits, in a narrower format: rounded to nearest
+// even; what is too large becomes infinite, what is subnormal there becomes zero.
 template <class U>
 U reduced(U v, int exponent, int mantissa, std::int64_t to_exponent, std::int64_t to_mantissa) {
   const U sign = U(U(1) << (exponent + mantissa)), magnitude = U(v & U(sign - 1));
@@ -177,10 +187,13 @@ U reduced(U v, int exponent, int mantissa, std::int64_t to_exponent, std::int64_
     r = U(r & U(~U(unit - 1)));
   }
   if (to_exponent < exponent) {
-    const std::int64_t bias = (std::int64_t(1) << (exponent - 1)) - 1, to_bias = (std::int64_t(1) << (to_exponent - 1)) - 1;
+    const std::int64_t bias = (std::int64_t(1) << (exponent - 1)) - 1,
+                       to_bias = (std::int64_t(1) << (to_exponent - 1)) - 1;
     const std::int64_t e = std::int64_t(r >> mantissa);
-    if (e > bias + to_bias) r = infinity;
-    else if (e <= bias - to_bias) r = 0;
+    if (e > bias + to_bias)
+      r = infinity;
+    else if (e <= bias - to_bias)
+      r = 0;
   }
   return U((v & sign) | r);
 }
@@ -203,18 +216,22 @@ void reduce_precision_kernel(Args x, Params p, Array* z) {
 
 // ---- Complex numbers.  Float: the real type
 template <class Float>
-void complex_loop(const void* re_, bool re_full, const void* im_, bool im_full, void* z_, std::int64_t n) {
+void complex_loop(const void* re_, bool re_full, const void* im_, bool im_full, void* z_,
+                  std::int64_t n) {
   const Float *re = static_cast<const Float*>(re_), *im = static_cast<const Float*>(im_);
   auto* z = static_cast<std::complex<Float>*>(z_);
   for (std::int64_t i = 0; i < n; ++i) z[i] = {re[re_full ? i : 0], im[im_full ? i : 0]};
 }
 void complex_kernel(Args x, Params, Array* z) {
-  run_broadcast(z->dtype() == DType::c64 ? complex_loop<float> : complex_loop<double>, x[0], x[1], *z);
+  run_broadcast(z->dtype() == DType::c64 ? complex_loop<float> : complex_loop<double>, x[0], x[1],
+                *z);
 }
 template <class Go>
 void by_real_type(const Array& x, Go go) {
-  if (real_of(x.dtype()) == DType::f32) go(float());
-  else go(double());
+  if (real_of(x.dtype()) == DType::f32)
+    go(float());
+  else
+    go(double());
 }
 template <bool Imaginary>
 void part_kernel(Args x, Params, Array* z) {
@@ -222,7 +239,8 @@ void part_kernel(Args x, Params, Array* z) {
     using Float = decltype(t);
     const auto* a = x[0].data<std::complex<Float>>();
     Float* o = z->data<Float>();
-    for (std::int64_t i = 0, n = z->size(); i < n; ++i) o[i] = Imaginary ? a[i].imag() : a[i].real();
+    for (std::int64_t i = 0, n = z->size(); i < n; ++i)
+      o[i] = Imaginary ? a[i].imag() : a[i].real();
   });
 }
 void conj_kernel(Args x, Params, Array* z) {

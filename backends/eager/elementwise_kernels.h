@@ -1,7 +1,9 @@
-// elementwise_kernels.h -- how a row of elementwise.def becomes a kernel: one loop per element type over a contiguous run
-// of elements, chosen from a table by dtype.  Broadcasting happens outside of the loops, so that they stay small.
+// elementwise_kernels.h -- how a row of elementwise.def becomes a kernel: one loop per element type
+// over a contiguous run of elements, chosen from a table by dtype.  Broadcasting happens outside of
+// the loops, so that they stay small.
 //
-// A loop may run in place: element i of the result depends on element i of the operands only (hence ivdep).
+// A loop may run in place: element i of the result depends on element i of the operands only (hence
+// ivdep).
 #pragma once
 #include <array>
 #include <tuple>
@@ -20,7 +22,8 @@ void install_convert_kernels();
 
 using UnaryLoop = void (*)(const void* x, void* z, std::int64_t n);
 /// An operand that is not full is one element, repeated.
-using BinaryLoop = void (*)(const void* x, bool x_full, const void* y, bool y_full, void* z, std::int64_t n);
+using BinaryLoop = void (*)(const void* x, bool x_full, const void* y, bool y_full, void* z,
+                            std::int64_t n);
 using UnaryLoops = std::array<UnaryLoop, kNumDTypes>;
 using BinaryLoops = std::array<BinaryLoop, kNumDTypes>;
 
@@ -28,9 +31,9 @@ using BinaryLoops = std::array<BinaryLoop, kNumDTypes>;
 void run_broadcast(BinaryLoop loop, const Array& x, const Array& y, const Array& z);
 
 // ---- Element types by dtype
-using ElementTypes =
-    std::tuple<bool, std::int8_t, std::int16_t, std::int32_t, std::int64_t, std::uint8_t, std::uint16_t, std::uint32_t,
-               std::uint64_t, float16, bfloat16, float, double, std::complex<float>, std::complex<double>>;
+using ElementTypes = std::tuple<bool, std::int8_t, std::int16_t, std::int32_t, std::int64_t,
+                                std::uint8_t, std::uint16_t, std::uint32_t, std::uint64_t, float16,
+                                bfloat16, float, double, std::complex<float>, std::complex<double>>;
 template <DType D>
 using Element = std::tuple_element_t<std::size_t(D), ElementTypes>;
 
@@ -39,8 +42,10 @@ template <class Code>
 inline constexpr bool stored_format = false;
 template <class Code, class T>
 auto load(T v) {
-  if constexpr (stored_format<Code>) return v;
-  else return scalar::compute(v);
+  if constexpr (stored_format<Code>)
+    return v;
+  else
+    return scalar::compute(v);
 }
 
 // ---- Loops of one row for one element type.  R: the element type of the result
@@ -57,7 +62,8 @@ void unary_loop(const void* x_, void* z_, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) z[i] = f(x[i]);
 }
 template <class Code, class T, class R>
-void binary_loop(const void* x_, bool x_full, const void* y_, bool y_full, void* z_, std::int64_t n) {
+void binary_loop(const void* x_, bool x_full, const void* y_, bool y_full, void* z_,
+                 std::int64_t n) {
   const T *x = static_cast<const T*>(x_), *y = static_cast<const T*>(y_);
   R* z = static_cast<R*>(z_);
   auto f = [](T v, T w) { return scalar::store<R>(Code::f(load<Code>(v), load<Code>(w))); };
@@ -81,20 +87,25 @@ void binary_loop(const void* x_, bool x_full, const void* y_, bool y_full, void*
 template <class Code>
 inline constexpr UnaryLoops unary_loops = []<std::size_t... I>(std::index_sequence<I...>) {
   auto loop = []<DType D>() -> UnaryLoop {
-    if constexpr (in_domain(Code::domain, D)) return unary_loop<Code, Element<D>, Element<result_dtype(Code::result, D)>>;
-    else return nullptr;
+    if constexpr (in_domain(Code::domain, D))
+      return unary_loop<Code, Element<D>, Element<result_dtype(Code::result, D)>>;
+    else
+      return nullptr;
   };
   return UnaryLoops{loop.template operator()<DType(I)>()...};
-}(std::make_index_sequence<kNumDTypes>());
+}
+(std::make_index_sequence<kNumDTypes>());
 template <class Code>
 inline constexpr BinaryLoops binary_loops = []<std::size_t... I>(std::index_sequence<I...>) {
   auto loop = []<DType D>() -> BinaryLoop {
     if constexpr (in_domain(Code::domain, D))
       return binary_loop<Code, Element<D>, Element<result_dtype(Code::result, D)>>;
-    else return nullptr;
+    else
+      return nullptr;
   };
   return BinaryLoops{loop.template operator()<DType(I)>()...};
-}(std::make_index_sequence<kNumDTypes>());
+}
+(std::make_index_sequence<kNumDTypes>());
 
 // ---- Kernels
 template <class Code>
@@ -103,7 +114,12 @@ void unary_kernel(Args x, Params, Array* z) {
 }
 template <class Code>
 void binary_kernel(Args x, Params, Array* z) {
-  run_broadcast(binary_loops<Code>[std::size_t(x[0].dtype())], x[0], x[1], *z);
+  const BinaryLoop loop = binary_loops<Code>[std::size_t(x[0].dtype())];
+  const std::int64_t n = z->size(), nx = x[0].size(), ny = x[1].size();
+  if ((nx == n || nx == 1) && (ny == n || ny == 1)) [[likely]]
+    loop(x[0].data<char>(), nx == n, x[1].data<char>(), ny == n, z->data<char>(), n);
+  else
+    run_broadcast(loop, x[0], x[1], *z);
 }
 
 }  // namespace jaxpp::internal

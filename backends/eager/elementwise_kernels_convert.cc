@@ -1,13 +1,14 @@
 // elementwise_kernels_convert.cc -- convert_element_type between any two element types.
 //
-// Floats become integers by truncation; what does not fit saturates, NaN gives 0.  Integers wrap.  Complex numbers lose their
-// imaginary part.  To bool: x != 0.  Halves are rounded once.
+// Floats become integers by truncation; what does not fit saturates, NaN gives 0.  Integers wrap.
+// Complex numbers lose their imaginary part.  To bool: x != 0.  Halves are rounded once.
 #include "backends/eager/elementwise_kernels.h"
 
 namespace jaxpp::internal {
 namespace {
 
-// v as a float such that rounding it again, to a half, gives what rounding v once would: inexact results end in an odd bit.
+// v as a float such that rounding it again, to a half, gives what rounding v once would: inexact
+// results end in an odd bit.
 float round_to_odd(double v) {
   const float f = float(v);
   const double back = f;
@@ -24,13 +25,17 @@ To converted(From v) {
   } else if constexpr (std::is_same_v<To, bool>) {
     return v != From(0);
   } else if constexpr (is_complex_type<From>) {
-    if constexpr (is_complex_type<To>) return To(v);
-    else return converted<To>(v.real());
+    if constexpr (is_complex_type<To>)
+      return To(v);
+    else
+      return converted<To>(v.real());
   } else if constexpr (is_complex_type<To>) {
     return To(typename To::value_type(v));
   } else if constexpr (is_half<To>) {
-    if constexpr (sizeof(From) >= 4 && !std::is_same_v<From, float>) return To(round_to_odd(double(v)));
-    else return To(float(v));
+    if constexpr (sizeof(From) >= 4 && !std::is_same_v<From, float>)
+      return To(round_to_odd(double(v)));
+    else
+      return To(float(v));
   } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
     constexpr To least = std::numeric_limits<To>::min(), greatest = std::numeric_limits<To>::max();
     if (v != v) return To(0);
@@ -53,10 +58,12 @@ constexpr UnaryLoops loops_from(std::index_sequence<I...>) {
 }
 constexpr auto kLoops = []<std::size_t... I>(std::index_sequence<I...> all) {
   return std::array<UnaryLoops, kNumDTypes>{loops_from<Element<DType(I)>>(all)...};
-}(std::make_index_sequence<kNumDTypes>());
+}
+(std::make_index_sequence<kNumDTypes>());
 
 void convert_kernel(Args x, Params, Array* z) {
-  kLoops[std::size_t(x[0].dtype())][std::size_t(z->dtype())](x[0].data<char>(), z->data<char>(), z->size());
+  kLoops[std::size_t(x[0].dtype())][std::size_t(z->dtype())](x[0].data<char>(), z->data<char>(),
+                                                             z->size());
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ namespace jaxpp::internal {
 namespace {
 
 // ---- Contiguous elements
-constexpr std::int64_t kLanes = 16, kBlock = 1024;
+constexpr std::int64_t kLanes = 32, kBlock = 1024;
 
 template <class Op, class T, class A = Accumulated<T>>
 A fold_block(const T* x, std::int64_t n) {
@@ -131,36 +131,39 @@ void reduce_axes(Args x, Params p, Array* y) {
   fold<Op>(x[0], p.as<AxesParams>().axes, nullptr, *y);
 }
 
-// ---- argmax, argmin: the first of equals, the first NaN before all
-template <bool Greatest>
+// ---- argmax, argmin: where the extreme stands first; a NaN is the extreme
+template <class Op>
 void arg_extreme(Args x, Params p, Array* y) {
   const auto& q = p.as<ArgParams>();
   const auto axis = std::size_t(q.axes[0]);
-  const Dims strides = strides_of(x[0].shape());
-  const std::int64_t n = x[0].shape()[axis], inner = strides[axis];
+  const std::int64_t n = x[0].shape()[axis], inner = strides_of(x[0].shape())[axis];
   if (x[0].size() == 0) return;
   const std::int64_t outer = x[0].size() / (n * inner);
-  SmallVec<std::int64_t, 16> best(std::size_t(outer * inner), 0);
-  by_dtype(x[0].dtype(), [&](auto t) {
+  SmallVec<std::int64_t, 16> found(std::size_t(outer * inner), 0);
+  by_fold_type<Op>(x[0].dtype(), [&](auto t) {
     using T = decltype(t);
     using A = Accumulated<T>;
+    const auto hit = [](const A& v, const A& extreme) { return v == extreme || v != v; };
+    SmallVec<A, 16> extreme(static_cast<std::size_t>(inner), A(0));
     for (std::int64_t k = 0; k < outer; ++k) {
       const T* from = x[0].data<T>() + k * n * inner;
-      std::int64_t* at = best.data() + k * inner;
-      for (std::int64_t i = 1; i < n; ++i)
-        for (std::int64_t j = 0; j < inner; ++j) {
-          const A v = widen(from[i * inner + j]), b = widen(from[at[j] * inner + j]);
-          if (Greatest ? before(b, v) : before(v, b))
-            at[j] = is_nan(b) ? at[j] : i;
-          else if (is_nan(v) && !is_nan(b))
-            at[j] = i;
-        }
+      std::int64_t* at = found.data() + k * inner;
+      if (inner == 1) {
+        const A v = fold_row<Op>(from, n);
+        while (*at + 1 < n && !hit(widen(from[*at]), v)) ++*at;
+        continue;
+      }
+      for (std::int64_t j = 0; j < inner; ++j) extreme[std::size_t(j)] = widen(from[j]);
+      fold_rows<Op>(from, n, inner, extreme.data());
+      for (std::int64_t i = n; i-- > 0;)
+        for (std::int64_t j = 0; j < inner; ++j)
+          at[j] = hit(widen(from[i * inner + j]), extreme[std::size_t(j)]) ? i : at[j];
     }
   });
   by_width(q.index_dtype, [&](auto t) {
     using T = decltype(t);
     if constexpr (!std::is_same_v<T, Bits128>)
-      for (std::size_t i = 0; i < best.size(); ++i) y->data<T>()[i] = T(best[i]);
+      for (std::size_t i = 0; i < found.size(); ++i) y->data<T>()[i] = T(found[i]);
   });
 }
 
@@ -240,8 +243,8 @@ void install_reduce_kernels() {
   install<reduce_axes<And>>(reduce_and_p);
   install<reduce_axes<Or>>(reduce_or_p);
   install<reduce_axes<Xor>>(reduce_xor_p);
-  install<arg_extreme<true>>(argmax_p);
-  install<arg_extreme<false>>(argmin_p);
+  install<arg_extreme<Max>>(argmax_p);
+  install<arg_extreme<Min>>(argmin_p);
   install<reduce>(reduce_p);
   install_cumulative_kernels();
 }

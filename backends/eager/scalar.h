@@ -1,9 +1,11 @@
-// scalar.h -- the operations that the code column of elementwise.def is written in, for C++ numbers.
+// scalar.h -- the operations that the code column of elementwise.def is written in, for C++
+// numbers.
 //
-// Arithmetic (+, -, unary -), comparisons and bit operations are C++'s; the rest are the named functions below.  Every
-// one is a single value in, a single value out: another policy (vectors, generated code) overloads the same names.
-// Integers wrap (-fwrapv), never trap.  Element types that are stored, not computed in (halves, std::complex), are
-// loaded into what they are computed in and stored back: compute(), store().
+// Arithmetic (+, -, unary -), comparisons and bit operations are C++'s; the rest are the named
+// functions below.  Every one is a single value in, a single value out: another policy (vectors,
+// generated code) overloads the same names. Integers wrap (-fwrapv), never trap.  Element types
+// that are stored, not computed in (halves, std::complex), are loaded into what they are computed
+// in and stored back: compute(), store().
 #pragma once
 #include <bit>
 #include <cmath>
@@ -15,8 +17,8 @@
 
 namespace jaxpp::internal::scalar {
 
-/// A complex number whose operations are all declared here (std::complex would bring its own by argument-dependent
-/// look-up, and a product that repairs NaNs at ten times the price).
+/// A complex number whose operations are all declared here (std::complex would bring its own by
+/// argument-dependent look-up, and a product that repairs NaNs at ten times the price).
 template <class R>
 struct Complex {
   R re, im;
@@ -33,15 +35,21 @@ inline constexpr bool is_complex<Complex<R>> = true;
 
 template <class T>
 auto compute(T v) {
-  if constexpr (std::is_same_v<T, float16>) return half_to_float(v.bits);
-  else if constexpr (is_half<T>) return float(v);
-  else if constexpr (is_complex_type<T>) return Complex<typename T::value_type>{v.real(), v.imag()};
-  else return v;
+  if constexpr (std::is_same_v<T, float16>)
+    return half_to_float(v.bits);
+  else if constexpr (is_half<T>)
+    return float(v);
+  else if constexpr (is_complex_type<T>)
+    return Complex<typename T::value_type>{v.real(), v.imag()};
+  else
+    return v;
 }
 template <class T, class V>
 T store(V v) {
-  if constexpr (std::is_same_v<T, V>) return v;
-  else if constexpr (is_complex_type<T>) return T(v.re, v.im);
+  if constexpr (std::is_same_v<T, V>)
+    return v;
+  else if constexpr (is_complex_type<T>)
+    return T(v.re, v.im);
   else if constexpr (std::is_same_v<T, float16>) {
     float16 h;
     h.bits = float_to_half(float(v));
@@ -76,8 +84,10 @@ T select(bool c, T a, T b) {
 // ---- Arithmetic
 template <class T>
 T multiply(T x, T y) {
-  if constexpr (sizeof(T) == 2 && std::is_integral_v<T>) return T(std::uint32_t(x) * std::uint32_t(y));
-  else return T(x * y);
+  if constexpr (sizeof(T) == 2 && std::is_integral_v<T>)
+    return T(std::uint32_t(x) * std::uint32_t(y));
+  else
+    return T(x * y);
 }
 template <class R>
 Complex<R> multiply(Complex<R> x, Complex<R> y) {
@@ -85,7 +95,8 @@ Complex<R> multiply(Complex<R> x, Complex<R> y) {
 }
 template <class T>
 T divide(T x, T y) {
-  if constexpr (std::is_floating_point_v<T>) return x / y;
+  if constexpr (std::is_floating_point_v<T>)
+    return x / y;
   else {  // x / 0 = -1 (all bits set), MIN / -1 = MIN
     if (y == 0) return T(-1);
     if constexpr (std::is_signed_v<T>)
@@ -99,7 +110,8 @@ Complex<R> divide(Complex<R> x, Complex<R> y) {
 }
 template <class T>
 T rem(T x, T y) {
-  if constexpr (std::is_floating_point_v<T>) return std::fmod(x, y);
+  if constexpr (std::is_floating_point_v<T>)
+    return std::fmod(x, y);
   else {
     if (y == 0) return x;
     if constexpr (std::is_signed_v<T>)
@@ -125,9 +137,12 @@ Complex<R> min(Complex<R> x, Complex<R> y) {
 }
 template <class T>
 T abs(T x) {
-  if constexpr (std::is_floating_point_v<T>) return std::fabs(x);
-  else if constexpr (std::is_signed_v<T>) return T(x < 0 ? -x : x);
-  else return x;
+  if constexpr (std::is_floating_point_v<T>)
+    return std::fabs(x);
+  else if constexpr (std::is_signed_v<T>)
+    return T(x < 0 ? -x : x);
+  else
+    return x;
 }
 template <class R>
 R abs(Complex<R> x) {
@@ -135,8 +150,10 @@ R abs(Complex<R> x) {
 }
 template <class T>
 T sign(T x) {
-  if constexpr (std::is_floating_point_v<T>) return x > 0 ? T(1) : x < 0 ? T(-1) : x;
-  else return T(T(x > T(0)) - T(x < T(0)));
+  if constexpr (std::is_floating_point_v<T>)
+    return x > 0 ? T(1) : x < 0 ? T(-1) : x;
+  else
+    return T(T(x > T(0)) - T(x < T(0)));
 }
 template <class R>
 Complex<R> sign(Complex<R> x) {
@@ -161,14 +178,15 @@ T nextafter(T x, T y) {
 }
 /// Halves: a step of the stored format, not of float.
 template <class T>
-  requires is_half<T>
-T nextafter(T x, T y) {
+requires is_half<T> T nextafter(T x, T y) {
   const float a = float(x), b = float(y);
   T r = x;
   if (a != a || b != b) return T(a + b);
   if (a == b) return y;
-  if (a == 0) r.bits = std::uint16_t(b < 0 ? 0x8001 : 1);
-  else r.bits = std::uint16_t(x.bits + ((a < b) == (a > 0) ? 1 : -1));
+  if (a == 0)
+    r.bits = std::uint16_t(b < 0 ? 0x8001 : 1);
+  else
+    r.bits = std::uint16_t(x.bits + ((a < b) == (a > 0) ? 1 : -1));
   return r;
 }
 template <class T>
@@ -178,14 +196,14 @@ T mulhi(T x, T y) {
 }
 
 // ---- Elementary functions: libm's, complex ones too
-#define JAXPP_LIBM(name)                     \
-  template <class R>                         \
-  R name(R x) {                              \
-    return std::name(x);                     \
-  }                                          \
-  template <class R>                         \
-  Complex<R> name(Complex<R> x) {            \
-    return own(std::name(standard(x)));      \
+#define JAXPP_LIBM(name)                \
+  template <class R>                    \
+  R name(R x) {                         \
+    return std::name(x);                \
+  }                                     \
+  template <class R>                    \
+  Complex<R> name(Complex<R> x) {       \
+    return own(std::name(standard(x))); \
   }
 JAXPP_LIBM(exp)
 JAXPP_LIBM(log)
@@ -202,10 +220,10 @@ JAXPP_LIBM(tanh)
 JAXPP_LIBM(asinh)
 JAXPP_LIBM(atanh)
 #undef JAXPP_LIBM
-#define JAXPP_LIBM(name)                     \
-  template <class R>                         \
-  R name(R x) {                              \
-    return std::name(x);                     \
+#define JAXPP_LIBM(name) \
+  template <class R>     \
+  R name(R x) {          \
+    return std::name(x); \
   }
 JAXPP_LIBM(acosh)
 JAXPP_LIBM(cbrt)
@@ -252,7 +270,10 @@ template <class R>
 Complex<R> pow(Complex<R> x, Complex<R> y) {
   const Complex<R> zero{0, 0};
   if (y == zero) return {1, 0};
-  if (x == zero) return zero;
+  if (x == zero) {
+    const R v = y.re > 0 ? R(0) : std::numeric_limits<R>::quiet_NaN();
+    return {v, v};
+  }
   return exp(multiply(y, log(x)));
 }
 template <class R>
@@ -263,10 +284,10 @@ Complex<R> atan2(Complex<R> x, Complex<R> y) {  // -i log((y + i x) / sqrt(x^2 +
 }
 
 // ---- Special functions: computed in double
-#define JAXPP_SPECIAL(name)                  \
-  template <class R>                         \
-  R name(R x) {                              \
-    return R(special::name(double(x)));      \
+#define JAXPP_SPECIAL(name)             \
+  template <class R>                    \
+  R name(R x) {                         \
+    return R(special::name(double(x))); \
   }
 JAXPP_SPECIAL(erf_inv)
 JAXPP_SPECIAL(digamma)
@@ -290,8 +311,9 @@ R zeta(R s, R q) {
 
 // ---- Bits
 template <class T>
-using Unsigned = typename std::conditional_t<std::is_same_v<T, bool>, std::type_identity<bool>,
-                                             std::make_unsigned<std::conditional_t<std::is_same_v<T, bool>, int, T>>>::type;
+using Unsigned = typename std::conditional_t<
+    std::is_same_v<T, bool>, std::type_identity<bool>,
+    std::make_unsigned<std::conditional_t<std::is_same_v<T, bool>, int, T>>>::type;
 /// An integer that orders floats as eq_to, le_to and lt_to do; other types stand for themselves.
 template <class T>
 auto total_order(T x) {
@@ -305,8 +327,10 @@ auto total_order(T x) {
 }
 template <class T>
 T bitwise_not(T x) {
-  if constexpr (std::is_same_v<T, bool>) return !x;
-  else return T(~x);
+  if constexpr (std::is_same_v<T, bool>)
+    return !x;
+  else
+    return T(~x);
 }
 template <class T>
 T population_count(T x) {

@@ -1,7 +1,7 @@
 // sort_kernels.cc -- sort and top_k.
 //
-// Every key becomes an unsigned integer whose order is the order wanted (NaN last, zeros equal; a complex number is two
-// keys), so one sort serves all types: of (key, position) pairs, which also makes it stable.  Long lines are sorted by
+// Every key becomes an unsigned integer whose order is the order wanted (sort: NaN last, zeros equal; top_k: the total
+// order of floats; a complex number is two keys), so one sort serves all types: of (key, position) pairs, which also makes it stable.  Long lines are sorted by
 // radix.  Then each operand is permuted.
 #include <algorithm>
 #include "backends/eager/fold_ops.h"
@@ -16,23 +16,24 @@ struct Item {
 };
 
 // ---- Keys
-// Bits of a float in the order of its values: NaN is greatest; -0.0 before 0.0, or equal to it.
+// Bits of a float in the total order -NaN < -inf < ... < -0.0 < 0.0 < ... < inf < NaN; canonical: every NaN is greatest
+// and zeros are equal.
 template <class F, class U>
-U float_key(F v, bool zeros_equal) {
+U float_key(F v, bool canonical) {
   constexpr U sign = U(1) << (8 * sizeof(U) - 1);
-  if (v != v) return ~U(0);
-  if (zeros_equal && v == 0) return sign;
+  if (canonical && v != v) return ~U(0);
+  if (canonical && v == 0) return sign;
   const U bits = std::bit_cast<U>(v);
   return bits & sign ? U(~bits) : U(bits | sign);
 }
 template <class T>
-std::uint64_t key_of(T v, bool zeros_equal, bool imaginary) {
+std::uint64_t key_of(T v, bool canonical, bool imaginary) {
   if constexpr (is_complex_type<T>)
-    return key_of(imaginary ? v.imag() : v.real(), zeros_equal, false);
+    return key_of(imaginary ? v.imag() : v.real(), canonical, false);
   else if constexpr (std::is_same_v<T, double>)
-    return float_key<double, std::uint64_t>(v, zeros_equal);
+    return float_key<double, std::uint64_t>(v, canonical);
   else if constexpr (is_half<T> || std::is_same_v<T, float>)
-    return float_key<float, std::uint32_t>(float(v), zeros_equal);
+    return float_key<float, std::uint32_t>(float(v), canonical);
   else if constexpr (std::is_signed_v<T>)
     return std::uint64_t(std::int64_t(v)) ^ std::uint64_t(1) << 63;
   else
@@ -41,13 +42,13 @@ std::uint64_t key_of(T v, bool zeros_equal, bool imaginary) {
 // Where the keys of an operand come from: one line of it at a time.
 struct KeySource {
   const Array* x;
-  bool zeros_equal, imaginary;
+  bool canonical, imaginary;
   template <class Put>
   void read(std::int64_t base, std::int64_t stride, std::int64_t n, Put put) const {
     by_dtype(x->dtype(), [&](auto t) {
       using T = decltype(t);
       const T* from = x->data<T>() + base;
-      for (std::int64_t i = 0; i < n; ++i) put(i, key_of(from[i * stride], zeros_equal, imaginary));
+      for (std::int64_t i = 0; i < n; ++i) put(i, key_of(from[i * stride], canonical, imaginary));
     });
   }
 };

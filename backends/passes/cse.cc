@@ -14,7 +14,8 @@ void mix(std::size_t& h, std::size_t v) { h = (h ^ v) * 0x9e3779b97f4a7c15u + (h
 // Large constants are compared by identity, rank-0 ones by value.
 bool same_value(const Atom& a, const Atom& b) {
   if (a.is_var() || b.is_var()) return a.is_var() && b.is_var() && a.var() == b.var();
-  if (a.is_zero() || b.is_zero() || a.node() == b.node()) return a.is_zero() == b.is_zero() && a.node() == b.node();
+  if (a.is_zero() || b.is_zero() || a.node() == b.node())
+    return a.is_zero() == b.is_zero() && a.node() == b.node();
   const Array x = a.value(), y = b.value();
   return x.type() == y.type() && x.ndim() == 0 && x.concrete() && y.concrete() &&
          !std::memcmp(x.data<char>(), y.data<char>(), width(x.dtype()));
@@ -25,7 +26,8 @@ std::size_t hash(const Atom& a) {
   const Array x = a.value();
   std::size_t h = std::hash<const void*>()(x.type());
   if (x.ndim() || !x.concrete()) return h ^ std::hash<const void*>()(a.node());
-  for (std::size_t i = 0; i < width(x.dtype()); ++i) mix(h, std::size_t(x.data<unsigned char>()[i]));
+  for (std::size_t i = 0; i < width(x.dtype()); ++i)
+    mix(h, std::size_t(x.data<unsigned char>()[i]));
   return h;
 }
 // Parameters are compared only among equations with equal operands, so that they need no hash.
@@ -36,7 +38,8 @@ struct Key {
     for (auto& a : eqn.in) mix(h, hash(a));
   }
   bool operator==(const Key& o) const {
-    if (e->prim != o.e->prim || e->n_out != o.e->n_out || e->in.size() != o.e->in.size()) return false;
+    if (e->prim != o.e->prim || e->n_out != o.e->n_out || e->in.size() != o.e->in.size())
+      return false;
     for (std::size_t i = 0; i < e->in.size(); ++i)
       if (!same_value(e->in[i], o.e->in[i])) return false;
     return e->params() == o.e->params();

@@ -35,7 +35,8 @@ struct Change {
 
 std::size_t sz(std::int64_t n) { return static_cast<std::size_t>(n); }
 std::int64_t count(const Flags& f, std::size_t from, std::size_t to) {
-  return std::count_if(f.begin() + std::ptrdiff_t(from), f.begin() + std::ptrdiff_t(to), [](char c) { return c != 0; });
+  return std::count_if(f.begin() + std::ptrdiff_t(from), f.begin() + std::ptrdiff_t(to),
+                       [](char c) { return c != 0; });
 }
 Flags slice(const Flags& f, std::size_t from, std::size_t to) {
   return Flags(f.begin() + std::ptrdiff_t(from), f.begin() + std::ptrdiff_t(to));
@@ -43,8 +44,9 @@ Flags slice(const Flags& f, std::size_t from, std::size_t to) {
 
 Change call_change(const Equation& e, const Flags& live) {
   auto data = e.params_ops->clone(e.params_data.get());
-  auto& jaxpr = e.prim == &remat_p ? const_cast<RematParams*>(static_cast<const RematParams*>(data.get()))->jaxpr
-                                   : const_cast<CallParams*>(static_cast<const CallParams*>(data.get()))->jaxpr;
+  auto& jaxpr = e.prim == &remat_p
+                    ? const_cast<RematParams*>(static_cast<const RematParams*>(data.get()))->jaxpr
+                    : const_cast<CallParams*>(static_cast<const CallParams*>(data.get()))->jaxpr;
   Pruned p = prune(*jaxpr, live, {});
   jaxpr = p.jaxpr;
   return {data, p.used, live, true};
@@ -120,11 +122,16 @@ Pruned prune_body(const JaxprBody& j, const Flags& live_outs, const Flags& keep_
     const bool any = std::any_of(out.begin(), out.end(), [](char c) { return c != 0; });
     if (!any && !has_effects(e)) continue;
     Change& c = changes[i];
-    if (e.prim == &jit_p || e.prim == &remat_p) c = call_change(e, out);
-    else if (e.prim == &scan_p) c = scan_change(e, out);
-    else if (e.prim == &while_p) c = while_change(e, out);
-    else if (e.prim == &cond_p) c = cond_change(e, out);
-    else c = {e.params_data, Flags(e.in.size(), 1), Flags(e.n_out, 1), true};
+    if (e.prim == &jit_p || e.prim == &remat_p)
+      c = call_change(e, out);
+    else if (e.prim == &scan_p)
+      c = scan_change(e, out);
+    else if (e.prim == &while_p)
+      c = while_change(e, out);
+    else if (e.prim == &cond_p)
+      c = cond_change(e, out);
+    else
+      c = {e.params_data, Flags(e.in.size(), 1), Flags(e.n_out, 1), true};
     for (std::size_t k = 0; k < e.in.size(); ++k)
       if (c.in[k]) use(e.in[k]);
   }
@@ -161,6 +168,8 @@ Pruned prune_body(const JaxprBody& j, const Flags& live_outs, const Flags& keep_
 }
 }  // namespace
 
-JaxprPtr dce(const JaxprBody& j) { return prune_body(j, Flags(j.outs.size(), 1), Flags(j.invars.size(), 1)).jaxpr; }
+JaxprPtr dce(const JaxprBody& j) {
+  return prune_body(j, Flags(j.outs.size(), 1), Flags(j.invars.size(), 1)).jaxpr;
+}
 
 }  // namespace jaxpp::passes

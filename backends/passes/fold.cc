@@ -8,12 +8,13 @@
 namespace jaxpp::passes {
 namespace {
 bool foldable(const JaxprBody& j, const Equation& e, const Rewriter& r) {
-  if (e.in.empty() || e.prim->effects || e.prim == &optimization_barrier_p || e.prim == &pure_callback_p ||
-      e.prim->uses_axis || !sub_jaxprs(e).empty())
+  if (e.in.empty() || e.prim->effects || e.prim == &optimization_barrier_p ||
+      e.prim == &pure_callback_p || e.prim->uses_axis || !sub_jaxprs(e).empty())
     return false;
   for (auto& a : e.in) {
     const Atom now = r.get(a);
-    if (now.is_var() || now.is_zero() || now.node()->trace != 0 || !now.node()->type->shape.empty()) return false;
+    if (now.is_var() || now.is_zero() || now.node()->trace != 0 || !now.node()->type->shape.empty())
+      return false;
   }
   for (Var v = e.out; v < e.out + e.n_out; ++v)
     if (!j.types[v]->shape.empty()) return false;

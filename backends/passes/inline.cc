@@ -9,13 +9,15 @@
 
 namespace jaxpp::passes {
 namespace {
-constexpr std::size_t kMaxEquations = std::size_t(1) << 20;  // shared bodies nest: inlining may grow exponentially
+constexpr std::size_t kMaxEquations = std::size_t(1)
+                                      << 20;  // shared bodies nest: inlining may grow exponentially
 
 const JaxprPtr* callee(const Equation& e, bool all) {
   if (e.prim == &jit_p) return &e.params().as<CallParams>().jaxpr;
   if (!all) return nullptr;
   if (e.prim == &remat_p) return &e.params().as<RematParams>().jaxpr;
-  if (e.prim == &custom_jvp_call_p || e.prim == &custom_vjp_call_p) return &e.params().as<CustomParams>().call_jaxpr;
+  if (e.prim == &custom_jvp_call_p || e.prim == &custom_vjp_call_p)
+    return &e.params().as<CustomParams>().call_jaxpr;
   return nullptr;
 }
 
@@ -38,14 +40,16 @@ JaxprPtr inlined(const JaxprBody& j) {
         const Type t = r.to.type(x);
         SmallVec<Atom, 2> in;
         in.push_back(std::move(x));
-        x = Atom::var(r.emit(optimization_barrier_p, std::make_shared<ArityParams>(), std::move(in), {&t, 1}, e.loc));
+        x = Atom::var(r.emit(optimization_barrier_p, std::make_shared<ArityParams>(), std::move(in),
+                             {&t, 1}, e.loc));
       }
       inner.set(body->invars[i], std::move(x));
     }
     for (const Equation& b : body->eqns) {
       SmallVec<Atom, 2> in;
       for (auto& a : b.in) in.push_back(inner.get(a));
-      const Var v = r.emit(*b.prim, b.params_data, std::move(in), {body->types.data() + b.out, b.n_out}, b.loc);
+      const Var v = r.emit(*b.prim, b.params_data, std::move(in),
+                           {body->types.data() + b.out, b.n_out}, b.loc);
       for (std::uint32_t i = 0; i < b.n_out; ++i) inner.set(b.out + i, Atom::var(v + i));
     }
     for (std::uint32_t i = 0; i < e.n_out; ++i) r.set(e.out + i, inner.get(body->outs[i]));

@@ -22,8 +22,15 @@ class Rewriter {
   Atom get(const Atom& a) const { return a.is_var() ? env_[a.var()] : a; }
   void set(Var old, Atom now) { env_[old] = std::move(now); }
   /// Appends an equation whose operands are of the new program; returns its first result.
-  Var emit(const Primitive& p, std::shared_ptr<const void> params, SmallVec<Atom, 2> in, std::span<const Type> out, Loc loc) {
-    Equation e{&p, std::move(params), p.params, std::move(in), Var(to.types.size()), std::uint32_t(out.size()), loc};
+  Var emit(const Primitive& p, std::shared_ptr<const void> params, SmallVec<Atom, 2> in,
+           std::span<const Type> out, Loc loc) {
+    Equation e{&p,
+               std::move(params),
+               p.params,
+               std::move(in),
+               Var(to.types.size()),
+               std::uint32_t(out.size()),
+               loc};
     for (Type t : out) to.new_var(t);
     to.eqns.push_back(std::move(e));
     return to.eqns.back().out;
@@ -32,7 +39,8 @@ class Rewriter {
   void copy(const Equation& e, std::shared_ptr<const void> params) {
     SmallVec<Atom, 2> in;
     for (auto& a : e.in) in.push_back(get(a));
-    const Var v = emit(*e.prim, std::move(params), std::move(in), {from_.types.data() + e.out, e.n_out}, e.loc);
+    const Var v = emit(*e.prim, std::move(params), std::move(in),
+                       {from_.types.data() + e.out, e.n_out}, e.loc);
     for (std::uint32_t i = 0; i < e.n_out; ++i) set(e.out + i, Atom::var(v + i));
   }
   JaxprPtr finish() {

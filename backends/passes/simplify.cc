@@ -18,7 +18,8 @@ struct Match {
   Type type;  // of the result
   SmallVec<Atom, 2> in;
   Rewriter& r;
-  const std::vector<std::uint32_t>& maker;  // of each variable of the new program: index of its equation + 1
+  const std::vector<std::uint32_t>&
+      maker;  // of each variable of the new program: index of its equation + 1
 
   Type in_type(std::size_t i) const { return r.to.type(in[i]); }
   template <class P>
@@ -39,7 +40,8 @@ struct Match {
     const Array x = a->value();
     if (!x.concrete() || x.ndim() || is_bool(x.dtype()) || is_complex(x.dtype())) return false;
     const double w = x.item<double>();
-    return w == v && std::signbit(w) == std::signbit(v) && (is_inexact(x.dtype()) || std::abs(w) < 1e9);
+    return w == v && std::signbit(w) == std::signbit(v) &&
+           (is_inexact(x.dtype()) || std::abs(w) < 1e9);
   }
   /// Operand i as the result: only if no broadcasting happened.
   std::optional<Atom> operand(std::size_t i) const {
@@ -75,10 +77,14 @@ bool exact(DType from, DType to) {
   if (from == to) return true;
   if (is_bool(from)) return true;
   if (is_integer(from) && is_integer(to))
-    return is_signed(from) ? is_signed(to) && width(to) >= width(from)
-                           : width(to) > width(from) || (is_unsigned(to) && width(to) == width(from));
+    return is_signed(from)
+               ? is_signed(to) && width(to) >= width(from)
+               : width(to) > width(from) || (is_unsigned(to) && width(to) == width(from));
   if (is_integer(from) && is_float(real_of(to))) {
-    const int mantissa = real_of(to) == DType::f64 ? 53 : real_of(to) == DType::f32 ? 24 : real_of(to) == DType::f16 ? 11 : 8;
+    const int mantissa = real_of(to) == DType::f64   ? 53
+                         : real_of(to) == DType::f32 ? 24
+                         : real_of(to) == DType::f16 ? 11
+                                                     : 8;
     return int(8 * width(from)) <= (real_of(to) == DType::f16 ? 8 : mantissa);
   }
   if (is_float(from) && is_float(real_of(to)))
@@ -96,7 +102,8 @@ Result convert_of_convert(const Match& m) {
 Result transpose_of_transpose(const Match& m) {
   const Equation* d = m.made_by(0, transpose_p);
   if (!d) return {};
-  const Dims &outer = m.params<TransposeParams>().permutation, &inner = d->params().as<TransposeParams>().permutation;
+  const Dims &outer = m.params<TransposeParams>().permutation,
+             &inner = d->params().as<TransposeParams>().permutation;
   auto p = std::make_shared<TransposeParams>();
   bool identity = true;
   for (std::size_t i = 0; i < outer.size(); ++i) {
@@ -122,7 +129,8 @@ Result reshape_of_reshape(const Match& m) {
   if (!d) d = m.made_by(0, squeeze_p);
   if (!d) d = m.made_by(0, expand_dims_p);
   if (!d) return {};
-  return m.r.to.type(d->in[0]) == m.type ? d->in[0] : m.make(reshape_p, m.e.params_data, {d->in[0]});
+  return m.r.to.type(d->in[0]) == m.type ? d->in[0]
+                                         : m.make(reshape_p, m.e.params_data, {d->in[0]});
 }
 Result broadcast_of_broadcast(const Match& m) {
   const Equation* d = m.made_by(0, broadcast_in_dim_p);
@@ -130,7 +138,8 @@ Result broadcast_of_broadcast(const Match& m) {
   const auto &outer = m.params<BroadcastParams>(), &inner = d->params().as<BroadcastParams>();
   auto p = std::make_shared<BroadcastParams>(outer);
   p->broadcast_dimensions = {};
-  for (auto i : inner.broadcast_dimensions) p->broadcast_dimensions.push_back(outer.broadcast_dimensions[std::size_t(i)]);
+  for (auto i : inner.broadcast_dimensions)
+    p->broadcast_dimensions.push_back(outer.broadcast_dimensions[std::size_t(i)]);
   return m.make(broadcast_in_dim_p, p, {d->in[0]});
 }
 // Same shape: each dimension goes to itself.
@@ -139,7 +148,8 @@ Result select_known(const Match& m) {
   if (m.in[0].is_var() || m.in[0].is_zero() || m.in_type(0)->size != 1) return {};
   const Array which = m.in[0].value();
   if (!which.concrete()) return {};
-  const auto k = std::clamp<std::int64_t>(which.item<std::int64_t>(), 0, std::int64_t(m.in.size()) - 2);
+  const auto k =
+      std::clamp<std::int64_t>(which.item<std::int64_t>(), 0, std::int64_t(m.in.size()) - 2);
   return m.operand(std::size_t(k) + 1);
 }
 Result select_equal(const Match& m) {
@@ -151,10 +161,13 @@ template <const Primitive& P>
 Result one_operand(const Match& m) {
   return m.in.size() == 1 ? m.operand(0) : Result();
 }
-Result no_axes(const Match& m) { return m.params<AxesParams>().axes.empty() ? m.operand(0) : Result(); }
+Result no_axes(const Match& m) {
+  return m.params<AxesParams>().axes.empty() ? m.operand(0) : Result();
+}
 Result whole_slice(const Match& m) {
   const auto& s = m.params<SliceParams>();
-  const bool forward = !s.strides || std::all_of(s.strides->begin(), s.strides->end(), [](auto v) { return v == 1; });
+  const bool forward = !s.strides || std::all_of(s.strides->begin(), s.strides->end(),
+                                                 [](auto v) { return v == 1; });
   return forward ? m.operand(0) : Result();  // of equal type: nothing is cut off
 }
 
@@ -174,7 +187,8 @@ const Pattern kPatterns[] = {
     {&add_p, "x + -0 = x", minus_zero<1>},
     {&add_any_p, "-0 + x = x", minus_zero<0>},
     {&add_any_p, "x + -0 = x", minus_zero<1>},
-    {&add_any_p, "0 + x = x: a sum of cotangents, in which a zero stands for nothing", neutral<0, 0>},
+    {&add_any_p, "0 + x = x: a sum of cotangents, in which a zero stands for nothing",
+     neutral<0, 0>},
     {&add_any_p, "x + 0 = x", neutral<1, 0>},
     {&neg_p, "-(-x) = x", involution<neg_p>},
     {&bitwise_not_p, "~~x = x", involution<bitwise_not_p>},
@@ -218,8 +232,11 @@ JaxprPtr simplify(const JaxprBody& j) {
       for (const Pattern& p : kPatterns)
         if (p.prim == e.prim && (found = p.apply(m))) break;
     }
-    if (found) r.set(e.out, std::move(*found));
-    else r.copy(e, map_sub_jaxprs(e, [](const JaxprPtr& s) { return on_nested("simplify", simplify, s); }));
+    if (found)
+      r.set(e.out, std::move(*found));
+    else
+      r.copy(e, map_sub_jaxprs(
+                    e, [](const JaxprPtr& s) { return on_nested("simplify", simplify, s); }));
     note_makers();
   }
   return dce(*r.finish());

@@ -49,7 +49,7 @@ Layer dense(random::Key key, int in, int out) {
 }
 
 Array logits(const Mlp& m, const Array& x) {
-  Array h = maximum(matmul(x, m.hidden.w) + m.hidden.b, 0);
+  Array h = nn::relu(matmul(x, m.hidden.w) + m.hidden.b);
   return matmul(h, m.out.w) + m.out.b;
 }
 
@@ -84,8 +84,8 @@ void train_and_test(const std::string& data_path, const std::string& curve_path)
   auto state = adam.init(model);
   auto step = jit([adam](Mlp m, auto s, Array x, Array y) {
     auto [loss, g] = value_and_grad(cross_entropy)(m, x, y);
-    auto [updates, next] = adam.update(g, s, m);
-    return std::tuple(optim::apply_updates(m, updates), next, loss);
+    std::tie(m, s) = adam.update(m, g, s);
+    return std::tuple(m, s, loss);
   });
 
   const auto start = std::chrono::steady_clock::now();

@@ -1,5 +1,6 @@
-// array_print.cc -- arrays as text, like numpy's str(): nested brackets, aligned columns, at most 8 digits after the point
-// (as many as tell the numbers apart), and only the edges of arrays of more than 1,000 elements.
+// array_print.cc -- arrays as text, like numpy's str(): nested brackets, aligned columns, at most 8
+// digits after the point (as many as tell the numbers apart), and only the edges of arrays of more
+// than 1,000 elements.
 //
 // Two passes over the elements that are shown: the first finds the common width, the second writes.
 #include <algorithm>
@@ -33,8 +34,10 @@ bool identifies(const char* begin, const char* end, Real x) {
 std::string shortest(Real x) {
   char s[64];
   const double v = std::abs(x.value);
-  if (x.type == DType::f64) return {s, std::to_chars(s, s + sizeof s, v, std::chars_format::scientific).ptr};
-  if (x.type == DType::f32) return {s, std::to_chars(s, s + sizeof s, float(v), std::chars_format::scientific).ptr};
+  if (x.type == DType::f64)
+    return {s, std::to_chars(s, s + sizeof s, v, std::chars_format::scientific).ptr};
+  if (x.type == DType::f32)
+    return {s, std::to_chars(s, s + sizeof s, float(v), std::chars_format::scientific).ptr};
   for (int digits = 0;; ++digits) {
     char* end = std::to_chars(s, s + sizeof s, v, std::chars_format::scientific, digits).ptr;
     if (digits == 5 || identifies(s, end, x)) return {s, end};
@@ -89,7 +92,8 @@ Parts parts_of(Real x, bool scientific, int precision) {
     p.whole = d.digits.substr(0, 1);
     p.fraction = d.digits.substr(1);
     const int e = std::abs(d.exponent);
-    p.exponent = std::string(d.exponent < 0 ? "e-" : "e+") + (e < 10 ? "0" : "") + std::to_string(e);
+    p.exponent =
+        std::string(d.exponent < 0 ? "e-" : "e+") + (e < 10 ? "0" : "") + std::to_string(e);
   } else {
     round_to(d, d.exponent + 1 + precision);
     const int point = d.exponent + 1;  // digits before it
@@ -174,21 +178,27 @@ class FloatFormat {
 class Elements {
  public:
   explicit Elements(const Array& a)
-      : a_(a), re_(real_of(a.dtype()), false), im_(real_of(a.dtype()), true), alone_(a.ndim() == 0) {}
+      : a_(a),
+        re_(real_of(a.dtype()), false),
+        im_(real_of(a.dtype()), true),
+        alone_(a.ndim() == 0) {}
   void see(std::int64_t i) {
     if (is_inexact(a_.dtype())) re_.see(real(i));
     if (is_complex(a_.dtype())) im_.see(imag(i));
   }
   void measure(std::int64_t i) {
-    if (is_inexact(a_.dtype())) re_.measure(real(i));
-    else width_ = std::max(width_, integer(i).size());
+    if (is_inexact(a_.dtype()))
+      re_.measure(real(i));
+    else
+      width_ = std::max(width_, integer(i).size());
     if (is_complex(a_.dtype())) im_.measure(imag(i));
   }
   std::string operator()(std::int64_t i) const {
     const DType d = a_.dtype();
     if (is_complex(d)) {
       if (alone_) {
-        std::string im = alone({imag(i), real_of(d)}, false), re = alone({real(i), real_of(d)}, false);
+        std::string im = alone({imag(i), real_of(d)}, false),
+                    re = alone({real(i), real_of(d)}, false);
         return "(" + re + (im[0] == '-' ? "" : "+") + im + "j)";
       }
       std::string s = im_(imag(i));
@@ -216,7 +226,8 @@ class Elements {
     }
   }
   double imag(std::int64_t i) const {
-    return a_.dtype() == DType::c64 ? double(at<std::complex<float>>(i).imag()) : at<std::complex<double>>(i).imag();
+    return a_.dtype() == DType::c64 ? double(at<std::complex<float>>(i).imag())
+                                    : at<std::complex<double>>(i).imag();
   }
   std::string integer(std::int64_t i) const {
     switch (a_.dtype()) {
@@ -260,7 +271,8 @@ class Layout {
       const std::string word = i < 0 ? "..." : text(axis + 1, offset * shape_[axis] + i);
       if (left == 1) {
         if (!first) line += ' ';
-        if (int(line.size() + word.size()) > kLineWidth - int(axis) - 1 && line.size() > indent.size()) {
+        if (int(line.size() + word.size()) > kLineWidth - int(axis) - 1 &&
+            line.size() > indent.size()) {
           line.erase(line.find_last_not_of(' ') + 1);
           done += line + '\n';
           line = indent;

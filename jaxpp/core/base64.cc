@@ -31,8 +31,9 @@ std::string encode_base64(const void* data, std::size_t bytes) {
 
 void decode_base64(const std::string& s, void* data, std::size_t bytes) {
   if (s.size() != (bytes + 2) / 3 * 4)
-    throw ParseError("json: array data of " + std::to_string(s.size()) + " characters, " + std::to_string(bytes) +
-                     " bytes need " + std::to_string((bytes + 2) / 3 * 4) + ".");
+    throw ParseError("json: array data of " + std::to_string(s.size()) + " characters, " +
+                     std::to_string(bytes) + " bytes need " + std::to_string((bytes + 2) / 3 * 4) +
+                     ".");
   auto* out = static_cast<unsigned char*>(data);
   for (std::size_t i = 0, k = 0; i < s.size(); i += 4) {
     unsigned v = 0;
@@ -40,7 +41,8 @@ void decode_base64(const std::string& s, void* data, std::size_t bytes) {
     for (std::size_t c = 0; c < 4; ++c) {
       const bool padding = c > n;
       const int d = padding ? 0 : digit(s[i + c]);
-      if (d < 0 || (padding && s[i + c] != '=')) throw ParseError("json: array data are not base 64.");
+      if (d < 0 || (padding && s[i + c] != '='))
+        throw ParseError("json: array data are not base 64.");
       v = v << 6 | unsigned(d);
     }
     for (std::size_t c = 0; c < n; ++c) out[k++] = static_cast<unsigned char>(v >> (16 - 8 * c));
@@ -58,13 +60,17 @@ Array array_from_json(const std::string& dtype, const Shape& shape, const std::s
   Type t = nullptr;
   try {
     t = make_type(d, shape);
-  } catch (const Error& e) { throw ParseError(std::string("json: ") + e.what()); }
-  if (t->size > std::int64_t(base64.size())) throw ParseError("json: the data of " + t->str() + " are too short.");
+  } catch (const Error& e) {
+    throw ParseError(std::string("json: ") + e.what());
+  }
+  if (t->size > std::int64_t(base64.size()))
+    throw ParseError("json: the data of " + t->str() + " are too short.");
   Array a = Array::make(t);
   const std::size_t bytes = std::size_t(t->size) * width(d);
   decode_base64(base64, a.data<char>(), bytes);
   if (d == DType::b1)
-    for (std::size_t i = 0; i < bytes; ++i) a.data<std::uint8_t>()[i] = a.data<std::uint8_t>()[i] != 0;
+    for (std::size_t i = 0; i < bytes; ++i)
+      a.data<std::uint8_t>()[i] = a.data<std::uint8_t>()[i] != 0;
   return a;
 }
 

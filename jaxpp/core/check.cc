@@ -12,7 +12,8 @@ struct MissingJaxpr final : FieldVisitor {
   void field(const char*, bool&) override {}
   void field(const char* n, std::int64_t& v) override {
     const std::string_view s(n);
-    if (v < 0 && (s == "length" || s.ends_with("consts") || s == "num_carry" || s == "num_res" || s == "n"))
+    if (v < 0 &&
+        (s == "length" || s.ends_with("consts") || s == "num_carry" || s == "num_res" || s == "n"))
       missing = n;
   }
   void field(const char*, double&) override {}
@@ -56,7 +57,8 @@ void check(const JaxprBody& j, Checked& done) {
   };
   auto use = [&](const Atom& a, const char* who) {
     if (a.is_var() && (a.var() >= defined.size() || !defined[a.var()]))
-      bad(std::string(who) + " uses variable " + std::to_string(a.var()) + " before its definition.");
+      bad(std::string(who) + " uses variable " + std::to_string(a.var()) +
+          " before its definition.");
   };
   for (Var v : j.invars) define(v);
   std::vector<Type> in;
@@ -71,31 +73,38 @@ void check(const JaxprBody& j, Checked& done) {
     std::vector<Type> out;
     try {
       out = infer_types(*e.prim, e.params(), in, e.n_out);
-    } catch (const Error& err) { bad(err.what()); }
+    } catch (const Error& err) {
+      bad(err.what());
+    }
     for (std::uint32_t i = 0; i < e.n_out; ++i) {
       define(e.out + i);
       if (out[i] != j.types[e.out + i])
-        bad(std::string(e.prim->name) + " gives " + out[i]->str() + ", recorded is " + j.types[e.out + i]->str() + ".");
+        bad(std::string(e.prim->name) + " gives " + out[i]->str() + ", recorded is " +
+            j.types[e.out + i]->str() + ".");
     }
   }
   for (auto& a : j.outs) use(a, "the list of outputs");
 }
 }  // namespace
 
-std::vector<Type> infer_types(const Primitive& p, Params params, Types operands, std::size_t n_out) {
+std::vector<Type> infer_types(const Primitive& p, Params params, Types operands,
+                              std::size_t n_out) {
   const std::string name = p.name;
   if (p.params != params.ops) throw Error(name + ": wrong kind of parameters.");
   if (params.ops) {
     MissingJaxpr v;
     params.ops->visit(params.data, v);
-    if (!v.missing.empty()) throw Error(name + ": parameter " + v.missing + " is missing or negative.");
+    if (!v.missing.empty())
+      throw Error(name + ": parameter " + v.missing + " is missing or negative.");
   }
   const OperandRange r = operand_range(p);
   if (operands.size() < r.least || operands.size() > r.most)
-    throw Error(name + ": takes " + (r.least == r.most ? "" : "at least ") + count_text(r.least, "operand") + ", has " +
-                std::to_string(operands.size()) + ".");
+    throw Error(name + ": takes " + (r.least == r.most ? "" : "at least ") +
+                count_text(r.least, "operand") + ", has " + std::to_string(operands.size()) + ".");
   const std::size_t n = p.outputs(params);
-  if (n != n_out) throw Error(name + ": gives " + count_text(n, "result") + ", not " + std::to_string(n_out) + ".");
+  if (n != n_out)
+    throw Error(name + ": gives " + count_text(n, "result") + ", not " + std::to_string(n_out) +
+                ".");
   std::vector<Type> out(n, nullptr);
   p.shape(operands, params, out.data());
   return out;
@@ -109,11 +118,12 @@ void check_jaxpr(const JaxprBody& j) {
 
 void Jaxpr::check() const {
   internal::check_jaxpr(*body_);
-  if (consts_.size() > body_->invars.size()) throw Error("check_jaxpr: more constants than inputs.");
+  if (consts_.size() > body_->invars.size())
+    throw Error("check_jaxpr: more constants than inputs.");
   for (std::size_t i = 0; i < consts_.size(); ++i)
     if (consts_[i].type() != body_->types[body_->invars[i]])
-      throw Error("check_jaxpr: constant " + std::to_string(i) + " is " + consts_[i].type()->str() + ", its variable is " +
-                  body_->types[body_->invars[i]]->str() + ".");
+      throw Error("check_jaxpr: constant " + std::to_string(i) + " is " + consts_[i].type()->str() +
+                  ", its variable is " + body_->types[body_->invars[i]]->str() + ".");
 }
 
 }  // namespace jaxpp

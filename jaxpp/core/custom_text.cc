@@ -18,14 +18,15 @@ JaxprPtr trace(std::vector<Type> in, F f) {
 }
 void need_count(std::size_t got, std::size_t want, const char* what) {
   if (got != want)
-    throw Error(std::string("custom derivative: ") + what + ": " + std::to_string(got) + " instead of " +
-                std::to_string(want));
+    throw Error(std::string("custom derivative: ") + what + ": " + std::to_string(got) +
+                " instead of " + std::to_string(want));
 }
 std::size_t at(const Dims& d, std::size_t i) { return static_cast<std::size_t>(d[i]); }
 void append(std::vector<Type>& to, Types from, const Dims& which) {
   for (auto i : which) to.push_back(from[std::size_t(i)]);
 }
-JaxprPtr trace_bwd_of(const CustomRule& r, Types residuals, Types y, const Dims& diff_y, Types x, const Dims& diff_x) {
+JaxprPtr trace_bwd_of(const CustomRule& r, Types residuals, Types y, const Dims& diff_y, Types x,
+                      const Dims& diff_x) {
   std::vector<Type> in(residuals.begin(), residuals.end());
   append(in, y, diff_y);
   return trace(std::move(in), [&](Args a, Results& out) {
@@ -60,7 +61,8 @@ RuleJaxprs trace_rule(const CustomRule& r, Types x, Types y) {
       append(in, x, j.diff_inputs);
       j.jvp = trace(std::move(in), [&](Args a, Results& out) {
         Results dx(x.size()), dy;
-        for (std::size_t k = 0; k < j.diff_inputs.size(); ++k) dx[at(j.diff_inputs, k)] = a[x.size() + k];
+        for (std::size_t k = 0; k < j.diff_inputs.size(); ++k)
+          dx[at(j.diff_inputs, k)] = a[x.size() + k];
         r.jvp(a.first(x.size()), args(dx), out, dy);
         need_count(out.size(), y.size(), "results of the jvp rule");
         need_count(dy.size(), y.size(), "tangents of the jvp rule");
@@ -94,18 +96,21 @@ JaxprPtr trace_bwd(const CustomRule& r, Types residuals, Types y, Types dx) {
   return trace_bwd_of(r, residuals, y, inexact_positions(y), dx, inexact_positions(dx));
 }
 
-CustomPtr rule_from_jaxprs(const std::string& name, const JaxprPtr& call, std::int64_t num_consts, RuleJaxprs j) {
+CustomPtr rule_from_jaxprs(const std::string& name, const JaxprPtr& call, std::int64_t num_consts,
+                           RuleJaxprs j) {
   if (num_consts < 0 || (call && std::size_t(num_consts) > call->invars.size()))
     throw Error("custom derivative: bad num_consts");
   if (j.num_residuals < 0) throw Error("custom derivative: bad num_residuals");
   auto r = std::make_shared<CustomRule>();
   r->name = name;
   r->dropped = j.dropped;
-  const std::size_t nx = call ? call->invars.size() - std::size_t(num_consts) : 0, ny = call ? call->outs.size() : 0;
+  const std::size_t nx = call ? call->invars.size() - std::size_t(num_consts) : 0,
+                    ny = call ? call->outs.size() : 0;
   auto in_range = [](const Dims& d, std::size_t n, const char* what) {
     std::int64_t last = -1;
     for (auto i : d) {
-      if (i <= last || std::size_t(i) >= n) throw Error(std::string("custom derivative: bad ") + what);
+      if (i <= last || std::size_t(i) >= n)
+        throw Error(std::string("custom derivative: bad ") + what);
       last = i;
     }
   };
@@ -118,9 +123,12 @@ CustomPtr rule_from_jaxprs(const std::string& name, const JaxprPtr& call, std::i
     if (!call) throw Error("custom derivative: a jvp rule without the function");
     need_count(j.jvp->invars.size(), nx + j.diff_inputs.size(), "inputs of jvp_jaxpr");
     need_count(j.jvp->outs.size(), ny + j.diff_outputs.size(), "outputs of jvp_jaxpr");
-    r->jvp = [jvp = j.jvp, in = j.diff_inputs, out = j.diff_outputs, ny](Args x, Args dx, Results& y, Results& dy) {
+    r->jvp = [jvp = j.jvp, in = j.diff_inputs, out = j.diff_outputs, ny](Args x, Args dx,
+                                                                         Results& y, Results& dy) {
       Results z(x.begin(), x.end()), all;
-      for (auto i : in) z.push_back(dx[std::size_t(i)].defined() ? dx[std::size_t(i)] : zeros(x[std::size_t(i)].type()));
+      for (auto i : in)
+        z.push_back(dx[std::size_t(i)].defined() ? dx[std::size_t(i)]
+                                                 : zeros(x[std::size_t(i)].type()));
       eval_jaxpr(*jvp, args(z), all);
       for (std::size_t i = 0; i < ny; ++i) y.push_back(all[i]);
       dy.resize(ny);
@@ -138,10 +146,12 @@ CustomPtr rule_from_jaxprs(const std::string& name, const JaxprPtr& call, std::i
     };
   }
   if (j.bwd) {
-    need_count(j.bwd->invars.size(), std::size_t(j.num_residuals) + j.diff_outputs.size(), "inputs of bwd_jaxpr");
+    need_count(j.bwd->invars.size(), std::size_t(j.num_residuals) + j.diff_outputs.size(),
+               "inputs of bwd_jaxpr");
     need_count(j.bwd->outs.size(), j.diff_inputs.size(), "outputs of bwd_jaxpr");
     const std::size_t n = call ? nx : j.diff_inputs.size();
-    r->bwd = [bwd = j.bwd, in = j.diff_inputs, out = j.diff_outputs, n](Args residuals, Args ct, Results& x_ct) {
+    r->bwd = [bwd = j.bwd, in = j.diff_inputs, out = j.diff_outputs, n](Args residuals, Args ct,
+                                                                        Results& x_ct) {
       Results z(residuals.begin(), residuals.end()), g;
       for (std::size_t k = 0; k < out.size(); ++k) {
         const Array& c = ct[at(out, k)];

@@ -8,9 +8,9 @@ namespace jaxpp::internal {
 inline constexpr int kRuleDepth = 2;
 
 struct RuleJaxprs {
-  JaxprPtr jvp;       // (x..., dx of diff_inputs) -> (y..., dy of diff_outputs)
-  JaxprPtr fwd;       // x... -> (y..., residuals...)
-  JaxprPtr bwd;       // (residuals..., ct of diff_outputs) -> ct of diff_inputs
+  JaxprPtr jvp;  // (x..., dx of diff_inputs) -> (y..., dy of diff_outputs)
+  JaxprPtr fwd;  // x... -> (y..., residuals...)
+  JaxprPtr bwd;  // (residuals..., ct of diff_outputs) -> ct of diff_inputs
   Dims diff_inputs, diff_outputs;
   std::int64_t num_residuals = 0;
   std::string dropped;  // why there is no rule
@@ -22,7 +22,8 @@ RuleJaxprs trace_rule(const CustomRule&, Types x, Types y);
 JaxprPtr trace_bwd(const CustomRule&, Types residuals, Types y, Types dx);
 /// The rule that evaluates these jaxprs; call takes num_consts more inputs, first.  Throws Error if their numbers of
 /// inputs and outputs do not fit.
-CustomPtr rule_from_jaxprs(const std::string& name, const JaxprPtr& call, std::int64_t num_consts, RuleJaxprs);
+CustomPtr rule_from_jaxprs(const std::string& name, const JaxprPtr& call, std::int64_t num_consts,
+                           RuleJaxprs);
 Dims inexact_positions(Types);
 
 }  // namespace jaxpp::internal

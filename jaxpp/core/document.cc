@@ -31,7 +31,9 @@ std::string Document::format(std::size_t width) const {
           out.append(std::size_t(indent), ' ');
         }
         break;
-      case Kind::open: is_flat.push_back(is_flat.back() || out.size() - line + flat[i] <= width); break;
+      case Kind::open:
+        is_flat.push_back(is_flat.back() || out.size() - line + flat[i] <= width);
+        break;
       case Kind::close: is_flat.pop_back(); break;
       case Kind::nest: indent += t.columns; break;
     }

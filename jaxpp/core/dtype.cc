@@ -1,4 +1,5 @@
-// dtype.cc -- names of element types, and JAX's promotion lattice (64-bit types on, strong types only).
+// dtype.cc -- names of element types, and JAX's promotion lattice (64-bit types on, strong types
+// only).
 #include "jaxpp/core/dtype.h"
 
 #include <algorithm>
@@ -13,14 +14,15 @@ const char* name(DType d) {
   return n[int(d)];
 }
 const char* numpy_name(DType d) {
-  static constexpr const char* n[] = {"bool",   "int8",    "int16",    "int32",   "int64",
-                                      "uint8",  "uint16",  "uint32",   "uint64",  "float16",
+  static constexpr const char* n[] = {"bool",     "int8",    "int16",   "int32",     "int64",
+                                      "uint8",    "uint16",  "uint32",  "uint64",    "float16",
                                       "bfloat16", "float32", "float64", "complex64", "complex128"};
   return n[int(d)];
 }
 
 namespace {
-// Signed and unsigned meet in the smallest signed type that holds both; beyond 64 bits that is a float.
+// Signed and unsigned meet in the smallest signed type that holds both; beyond 64 bits that is a
+// float.
 DType promote_integers(DType a, DType b) {
   if (is_signed(a) == is_signed(b)) return std::max(a, b);
   const DType s = is_signed(a) ? a : b, u = is_signed(a) ? b : a;

@@ -17,7 +17,8 @@ inline std::string_view struct_name(std::string_view type) {
 inline bool is_dot_numbers(std::string_view type) { return type == "DotDims"; }
 
 /// Words that a variable must not be called in our text.
-inline constexpr std::string_view kReserved[] = {"in", "inf", "lambda", "let", "nan", "where", "zero"};
+inline constexpr std::string_view kReserved[] = {"in",  "inf",   "lambda", "let",
+                                                 "nan", "where", "zero"};
 inline bool is_reserved(std::string_view name) {
   for (auto r : kReserved)
     if (r == name) return true;
@@ -25,7 +26,7 @@ inline bool is_reserved(std::string_view name) {
 }
 /// Strings that need no quotes.
 inline bool is_plain_word(std::string_view s) {
-  if (s.empty() || !((s[0] | 32) >= 'a' && (s[0] | 32) <= 'z') ) return s == "_";
+  if (s.empty() || !((s[0] | 32) >= 'a' && (s[0] | 32) <= 'z')) return s == "_";
   for (char c : s)
     if (!((c | 32) >= 'a' && (c | 32) <= 'z') && !(c >= '0' && c <= '9') && c != '_') return false;
   return true;

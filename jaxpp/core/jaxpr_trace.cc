@@ -25,6 +25,7 @@ Array JaxprTrace::input(Type t) {
   return tracer(t, v, nullptr, {});
 }
 Atom JaxprTrace::atom(const Array& a, Loc loc) const {
+  if (!a.defined()) fail("jit: a result of the traced function is a null array.", loc, "E04");
   if (owns(a)) return Atom::var(a.node()->index);
   if (!a.concrete()) {
     const Trace* t = parent;

@@ -13,7 +13,8 @@ namespace {
 using json = nlohmann::ordered_json;
 
 json array_json(const Array& a) {
-  if (!a.concrete()) throw Error("json: the program closes over a traced value " + a.type()->str() + ".");
+  if (!a.concrete())
+    throw Error("json: the program closes over a traced value " + a.type()->str() + ".");
   return {{"dtype", numpy_name(a.dtype())},
           {"shape", std::vector<std::int64_t>(a.shape().begin(), a.shape().end())},
           {"data", encode_base64(a.data<char>(), std::size_t(a.size()) * width(a.dtype()))}};
@@ -31,7 +32,9 @@ class Writer {
     std::vector<std::int64_t> id(j.types.size(), -1);
     auto fresh = [&](Var v) { return id[v] = next_id_++; };
     auto var = [&](Var v) {
-      return json{{"id", fresh(v)}, {"dtype", numpy_name(j.types[v]->dtype)}, {"shape", dims_json(j.types[v]->shape)},
+      return json{{"id", fresh(v)},
+                  {"dtype", numpy_name(j.types[v]->dtype)},
+                  {"shape", dims_json(j.types[v]->shape)},
                   {"weak_type", false}};
     };
     auto atom = [&](const Atom& a) -> json {
@@ -45,9 +48,11 @@ class Writer {
         if (a.is_var()) used[a.var()] = 1;
     for (auto& a : j.outs)
       if (a.is_var()) used[a.var()] = 1;
-    json constvars = json::array(), invars = json::array(), eqns = json::array(), outvars = json::array();
+    json constvars = json::array(), invars = json::array(), eqns = json::array(),
+         outvars = json::array();
     json values = json::array();
-    for (std::size_t i = 0; i < j.invars.size(); ++i) (i < consts.size() ? constvars : invars).push_back(var(j.invars[i]));
+    for (std::size_t i = 0; i < j.invars.size(); ++i)
+      (i < consts.size() ? constvars : invars).push_back(var(j.invars[i]));
     for (const Array& c : consts) values.push_back(array_json(c));
     for (auto& e : j.eqns) {
       json inputs = json::array(), outputs = json::array();
@@ -58,7 +63,8 @@ class Writer {
           outputs.push_back(nullptr);
           continue;
         }
-        outputs.push_back({{"id", fresh(v)}, {"dtype", numpy_name(j.types[v]->dtype)},
+        outputs.push_back({{"id", fresh(v)},
+                           {"dtype", numpy_name(j.types[v]->dtype)},
                            {"shape", dims_json(j.types[v]->shape)}});
       }
       eqns.push_back({{"primitive", e.prim->name},
@@ -84,7 +90,8 @@ class Writer {
 
 class Writer::FieldWriter final : public FieldVisitor {
  public:
-  FieldWriter(Writer& w, const JaxprBody& j, const Equation& e) : w_(w), body_(j), eqn_(e), at_(&out) {}
+  FieldWriter(Writer& w, const JaxprBody& j, const Equation& e)
+      : w_(w), body_(j), eqn_(e), at_(&out) {}
   json out = json::object();
 
   void field(const char* n, bool& v) override { at()[n] = v; }
@@ -92,10 +99,16 @@ class Writer::FieldWriter final : public FieldVisitor {
   void field(const char* n, double& v) override { at()[n] = float_json(v); }
   void field(const char* n, std::string& v) override { at()[n] = v; }
   void field(const char* n, DType& v) override { at()[n] = dtype_json(v); }
-  void field(const char* n, std::optional<DType>& v) override { at()[n] = v ? dtype_json(*v) : json(); }
-  void field(const char* n, std::optional<Number>& v) override { at()[n] = v ? number(*v) : json(); }
+  void field(const char* n, std::optional<DType>& v) override {
+    at()[n] = v ? dtype_json(*v) : json();
+  }
+  void field(const char* n, std::optional<Number>& v) override {
+    at()[n] = v ? number(*v) : json();
+  }
   void field(const char* n, Dims& v) override { at()[n] = dims_json(v); }
-  void field(const char* n, std::optional<Dims>& v) override { at()[n] = v ? dims_json(*v) : json(); }
+  void field(const char* n, std::optional<Dims>& v) override {
+    at()[n] = v ? dims_json(*v) : json();
+  }
   void field(const char* n, std::vector<Dims>& v) override {
     json l = json::array();
     for (auto& d : v) l.push_back(dims_json(d));
@@ -125,8 +138,10 @@ class Writer::FieldWriter final : public FieldVisitor {
       r.bwd = trace_bwd(*rule, Types(x).first(n), y, Types(x).subspan(n));
     } else {
       consts = std::size_t(eqn_.params().as<CustomParams>().num_consts);
-      if (w_.rule_depth_ >= kRuleDepth) r.dropped = "depth";
-      else r = trace_rule(*rule, Types(x).subspan(consts), y);
+      if (w_.rule_depth_ >= kRuleDepth)
+        r.dropped = "depth";
+      else
+        r = trace_rule(*rule, Types(x).subspan(consts), y);
       const bool forward = std::string_view(eqn_.prim->name) == "custom_jvp_call";
       out["symbolic_zeros"] = false;
       out["diff_inputs"] = shifted(r.diff_inputs, consts);
@@ -148,7 +163,9 @@ class Writer::FieldWriter final : public FieldVisitor {
   void field(const char* n, Opaque& v) override {
     at()[n] = v.value || !v.name.empty() ? json{{"opaque", v.name}} : json();
   }
-  void enumeration(const char* n, int& v, std::span<const char* const> names) override { at()[n] = names[std::size_t(v)]; }
+  void enumeration(const char* n, int& v, std::span<const char* const> names) override {
+    at()[n] = names[std::size_t(v)];
+  }
   void begin(const char* n, const char*) override {
     out[n] = json::object();
     at_ = &out[n];
@@ -173,10 +190,12 @@ class Writer::FieldWriter final : public FieldVisitor {
   static json number(const Number& v) {
     return std::visit(
         [](auto x) -> json {
-          if constexpr (std::is_same_v<decltype(x), double>) return float_json(x);
+          if constexpr (std::is_same_v<decltype(x), double>)
+            return float_json(x);
           else if constexpr (std::is_same_v<decltype(x), std::complex<double>>)
             return {{"complex", {float_json(x.real()), float_json(x.imag())}}};
-          else return x;
+          else
+            return x;
         },
         v);
   }

@@ -34,7 +34,8 @@ std::string string(const json& v, const char* what) {
   return v.get<std::string>();
 }
 std::int64_t integer(const json& v, const char* what) {
-  if (v.is_number_unsigned() && v.get<std::uint64_t>() > std::uint64_t(INT64_MAX)) refuse(std::string(what) + " is too large.");
+  if (v.is_number_unsigned() && v.get<std::uint64_t>() > std::uint64_t(INT64_MAX))
+    refuse(std::string(what) + " is too large.");
   if (!v.is_number_integer()) refuse(std::string(what) + " is no integer.");
   return v.get<std::int64_t>();
 }
@@ -53,7 +54,8 @@ double real(const json& v, const char* what) {
 }
 Number number(const json& v, const char* what) {
   if (v.is_boolean()) return v.get<bool>();
-  if (v.is_number_unsigned() && v.get<std::uint64_t>() > std::uint64_t(INT64_MAX)) return v.get<std::uint64_t>();
+  if (v.is_number_unsigned() && v.get<std::uint64_t>() > std::uint64_t(INT64_MAX))
+    return v.get<std::uint64_t>();
   if (v.is_number_integer()) return v.get<std::int64_t>();
   if (v.is_object() && v.contains("complex")) {
     const json& z = list(v["complex"], what);
@@ -78,7 +80,8 @@ class Reader {
  public:
   /// A program; constants are appended to `consts` and become leading inputs, or are embedded.
   JaxprPtr program(const json& p, std::vector<Array>* consts) {
-    if (++depth_ > kMaxDepth) refuse("programs are nested deeper than " + std::to_string(kMaxDepth) + ".");
+    if (++depth_ > kMaxDepth)
+      refuse("programs are nested deeper than " + std::to_string(kMaxDepth) + ".");
     Body b;
     const json& j = member(p, "jaxpr");
     const json& constvars = list(member(j, "constvars"), "constvars");
@@ -110,7 +113,8 @@ class Reader {
 
   static void define(Body& b, const json& v, Atom a) {
     const std::int64_t id = integer(member(v, "id"), "id");
-    if (!b.vars.emplace(id, std::move(a)).second) refuse("id " + std::to_string(id) + " is defined twice.");
+    if (!b.vars.emplace(id, std::move(a)).second)
+      refuse("id " + std::to_string(id) + " is defined twice.");
   }
   static void input(Body& b, const json& v) {
     const Var x = b.jaxpr.new_var(type(v));
@@ -144,15 +148,18 @@ class Reader {
     for (auto& a : list(member(e, "inputs"), "inputs")) in.push_back(atom(b, a));
 
     if (name == "platform_index") {  // which entry of the list this platform is: known now
-      if (outputs.size() != 1 || !in.empty()) refuse("platform_index has no operand and one result.");
+      if (outputs.size() != 1 || !in.empty())
+        refuse("platform_index has no operand and one result.");
       const Array index(std::int32_t(platform(member(params, "platforms"))));
       if (!outputs[0].is_null()) define(b, outputs[0], Atom(index));
       return;
     }
-    if (name == "cond" && params.contains("branches_platforms") && !params["branches_platforms"].is_null()) {
+    if (name == "cond" && params.contains("branches_platforms") &&
+        !params["branches_platforms"].is_null()) {
       const json& branches = list(member(params, "branches"), "branches");
       const std::size_t k = platform(params["branches_platforms"]);
-      if (k >= branches.size() || in.empty()) refuse("cond: branches_platforms does not fit the branches.");
+      if (k >= branches.size() || in.empty())
+        refuse("cond: branches_platforms does not fit the branches.");
       auto call = std::make_shared<CallParams>();
       call->jaxpr = program(branches[k], nullptr);
       call->name = "platform";
@@ -163,8 +170,10 @@ class Reader {
     const Primitive* p = find_primitive(square_as_power ? "integer_pow" : name);
     if (!p) throw UnknownPrimitive(name);
     std::shared_ptr<void> data = p->params ? p->params->make() : nullptr;
-    if (square_as_power) static_cast<PowParams*>(data.get())->y = 2;
-    else if (p->params) fill(*p, data.get(), params, in.size(), outputs.size());
+    if (square_as_power)
+      static_cast<PowParams*>(data.get())->y = 2;
+    else if (p->params)
+      fill(*p, data.get(), params, in.size(), outputs.size());
     // mul may say that its result has another type than its operands.
     if (name == "mul" && params.contains("out_dtype") && !params["out_dtype"].is_null())
       for (auto& a : in) a = converted(b, std::move(a), dtype(params["out_dtype"], "out_dtype"));
@@ -173,7 +182,8 @@ class Reader {
   static std::size_t platform(const json& platforms) {
     std::size_t otherwise = std::size_t(-1), i = 0;
     for (auto& p : list(platforms, "platforms")) {
-      if (p.is_null()) otherwise = i;
+      if (p.is_null())
+        otherwise = i;
       else
         for (auto& s : list(p, "platforms"))
           if (s == "cpu") return i;
@@ -188,13 +198,14 @@ class Reader {
     auto data = std::make_shared<ConvertParams>();
     data->new_dtype = d;
     const Var v = b.jaxpr.new_var(make_type(d, t->shape));
-    Equation e{find_primitive("convert_element_type"), data, &params_ops<ConvertParams>, {}, v, 1, Loc()};
+    Equation e{
+        find_primitive("convert_element_type"), data, &params_ops<ConvertParams>, {}, v, 1, Loc()};
     e.in.push_back(std::move(a));
     b.jaxpr.eqns.push_back(std::move(e));
     return Atom::var(v);
   }
-  static void emit(Body& b, const Primitive& p, std::shared_ptr<const void> data, std::vector<Atom> in,
-                   const json& outputs) {
+  static void emit(Body& b, const Primitive& p, std::shared_ptr<const void> data,
+                   std::vector<Atom> in, const json& outputs) {
     std::vector<Type> types;
     Equation e{&p, std::move(data), p.params, {}, 0, std::uint32_t(outputs.size()), Loc()};
     for (auto& a : in) {
@@ -207,7 +218,8 @@ class Reader {
       const Var v = b.jaxpr.new_var(out[i]);
       if (outputs[i].is_null()) continue;
       if (type(outputs[i]) != out[i])
-        refuse(std::string(p.name) + " gives " + out[i]->str() + ", the text says " + type(outputs[i])->str() + ".");
+        refuse(std::string(p.name) + " gives " + out[i]->str() + ", the text says " +
+               type(outputs[i])->str() + ".");
       define(b, outputs[i], Atom::var(v));
     }
     b.jaxpr.eqns.push_back(std::move(e));
@@ -286,10 +298,13 @@ class Reader::FieldReader final : public FieldVisitor {
     if (!call_ && j.bwd) {  // custom_lin: residuals, then tangents
       field("num_res", j.num_residuals);
       const auto res = j.num_residuals;
-      for (std::int64_t i = 0; i < std::int64_t(j.bwd->outs.size()); ++i) j.diff_inputs.push_back(i);
-      for (std::int64_t i = 0; res >= 0 && i < std::int64_t(j.bwd->invars.size()) - res; ++i) j.diff_outputs.push_back(i);
+      for (std::int64_t i = 0; i < std::int64_t(j.bwd->outs.size()); ++i)
+        j.diff_inputs.push_back(i);
+      for (std::int64_t i = 0; res >= 0 && i < std::int64_t(j.bwd->invars.size()) - res; ++i)
+        j.diff_outputs.push_back(i);
     }
-    if (!j.jvp && !(j.fwd && j.bwd) && !(j.bwd && !call_) && j.dropped.empty()) j.dropped = "there is no rule in the JSON";
+    if (!j.jvp && !(j.fwd && j.bwd) && !(j.bwd && !call_) && j.dropped.empty())
+      j.dropped = "there is no rule in the JSON";
     v = rule_from_jaxprs(name, call_, 0, std::move(j));
   }
   void field(const char* n, Opaque&) override {
@@ -325,12 +340,15 @@ class Reader::FieldReader final : public FieldVisitor {
   JaxprPtr call_;
 };
 
-void Reader::fill(const Primitive& p, void* data, const json& params, std::size_t n_in, std::size_t n_out) {
+void Reader::fill(const Primitive& p, void* data, const json& params, std::size_t n_in,
+                  std::size_t n_out) {
   FieldReader r(*this, params);
   p.params->visit(data, r);
   // Parameters that JAX infers, and what rules take instead of num_consts.
   if (p.params == &params_ops<ArityParams>) static_cast<ArityParams*>(data)->n = std::int64_t(n_in);
-  if (p.params == &params_ops<UnstackParams>) static_cast<UnstackParams*>(data)->n = std::int64_t(n_out);
+  if (p.params == &params_ops<UnstackParams>)
+    static_cast<UnstackParams*>(data)->n = std::int64_t(n_out);
+  if (p.params == &params_ops<SortParams>) static_cast<SortParams*>(data)->n = std::int64_t(n_in);
   if (p.params == &params_ops<CustomParams>) static_cast<CustomParams*>(data)->num_consts = 0;
 }
 }  // namespace
@@ -344,7 +362,9 @@ Jaxpr Jaxpr::from_json(const std::string& text) {
       if (depth > internal::kMaxJsonDepth) internal::refuse("brackets are nested too deeply.");
       return true;
     });
-  } catch (const json::exception& e) { throw ParseError(std::string("json: ") + e.what()); }
+  } catch (const json::exception& e) {
+    throw ParseError(std::string("json: ") + e.what());
+  }
   std::vector<Array> consts;
   JaxprPtr body;
   try {
@@ -352,7 +372,9 @@ Jaxpr Jaxpr::from_json(const std::string& text) {
     internal::check_jaxpr(*body);
   } catch (const ParseError&) {
     throw;
-  } catch (const Error& e) { throw ParseError(std::string("json: ") + e.what()); }
+  } catch (const Error& e) {
+    throw ParseError(std::string("json: ") + e.what());
+  }
   return Jaxpr(std::move(body), std::move(consts));
 }
 

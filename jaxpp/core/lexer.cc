@@ -37,9 +37,12 @@ void Lexer::next() {
   } else if (digit(c) || ((c == '-' || c == '+') && starts_number(1))) {
     number(from);
   } else if (letter(c)) {
-    while (letter(peek()) || digit(peek()) || (peek() == '-' && letter(peek(1)) && !special(from))) ++at_;
-    if (special(from)) number(from);
-    else push(Kind::word, from);
+    while (letter(peek()) || digit(peek()) || (peek() == '-' && letter(peek(1)) && !special(from)))
+      ++at_;
+    if (special(from))
+      number(from);
+    else
+      push(Kind::word, from);
   } else if (c == '"' || c == '\'') {
     for (++at_; peek() != c; ++at_) {
       if (peek() == '\\') ++at_;
@@ -79,7 +82,8 @@ void Lexer::number(std::size_t from) {
       break;
     ++at_;
     if (std::string_view(text.data() + from, at_ - from).ends_with("nan") && peek() == '(')
-      while (at_ < text.size() && text[at_++] != ')') {}
+      while (at_ < text.size() && text[at_++] != ')') {
+      }
   }
   push(Kind::number, from);
 }

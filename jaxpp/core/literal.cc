@@ -1,7 +1,9 @@
-// literal.cc -- braced lists as arrays: Array v = {1., 2., 3.}, m = {{1, 2}, {3, 4}}, s = {x * y, z}.
+// literal.cc -- braced lists as arrays: Array v = {1., 2., 3.}, m = {{1, 2}, {3, 4}}, s = {x * y,
+// z}.
 //
-// A list of numbers only is written straight into a buffer, in the promotion of the numbers' types.  A list that holds
-// Arrays is stacked, level by level, as an operation of the current trace; numbers among Arrays are weak.
+// A list of numbers only is written straight into a buffer, in the promotion of the numbers' types.
+//  A list that holds Arrays is stacked, level by level, as an operation of the current trace;
+// numbers among Arrays are weak.
 #include <algorithm>
 #include "jaxpp/core/trace.h"
 #include "jaxpp/lax.h"
@@ -16,7 +18,8 @@ namespace {
 using List = std::initializer_list<Literal>;
 
 bool holds_array(List list) {
-  return std::any_of(list.begin(), list.end(), [](const Literal& v) { return v.array || holds_array(v.list); });
+  return std::any_of(list.begin(), list.end(),
+                     [](const Literal& v) { return v.array || holds_array(v.list); });
 }
 [[noreturn]] void ragged(const Literal& at, const std::string& what) {
   fail("array: the rows of a nested list differ: " + what + ".", user_loc(at.loc), "E45");
@@ -25,8 +28,10 @@ bool holds_array(List list) {
 // ---- Numbers only
 void add_type(List list, std::optional<DType>& d) {
   for (const Literal& v : list) {
-    if (v.is_list) add_type(v.list, d);
-    else d = d ? promote_types(*d, v.dtype) : v.dtype;
+    if (v.is_list)
+      add_type(v.list, d);
+    else
+      d = d ? promote_types(*d, v.dtype) : v.dtype;
   }
 }
 Shape shape_of(List list) {
@@ -44,23 +49,30 @@ void check_shape(List list, const Shape& s, std::size_t depth) {
     if (!want_list) continue;
     const auto n = std::int64_t(v.list.size());
     if (n != s[depth + 1])
-      ragged(v, "one has " + std::to_string(s[depth + 1]) + " elements, another " + std::to_string(n));
+      ragged(v,
+             "one has " + std::to_string(s[depth + 1]) + " elements, another " + std::to_string(n));
     check_shape(v.list, s, depth + 1);
   }
 }
 template <class T>
 T element(const Literal& v) {
-  if constexpr (is_complex_type<T>) return T(typename T::value_type(v.number.real()), typename T::value_type(v.number.imag()));
-  else if constexpr (is_half<T>) return T(float(v.number.real()));
-  else if constexpr (std::is_integral_v<T>) return T(v.integer);  // an integer type: every number is an integer
-  else return T(v.number.real());
+  if constexpr (is_complex_type<T>)
+    return T(typename T::value_type(v.number.real()), typename T::value_type(v.number.imag()));
+  else if constexpr (is_half<T>)
+    return T(float(v.number.real()));
+  else if constexpr (std::is_integral_v<T>)
+    return T(v.integer);  // an integer type: every number is an integer
+  else
+    return T(v.number.real());
 }
 using Numbers = std::span<const Literal>;
 template <class T>
 T* fill(Numbers list, T* out) {
   for (const Literal& v : list)
-    if (v.is_list) out = fill(Numbers(v.list.begin(), v.list.size()), out);
-    else *out++ = element<T>(v);
+    if (v.is_list)
+      out = fill(Numbers(v.list.begin(), v.list.size()), out);
+    else
+      *out++ = element<T>(v);
   return out;
 }
 void fill(Numbers list, const Array& a) {
@@ -100,7 +112,8 @@ void add_array_type(List list, std::optional<DType>& d) {
   for (const Literal& v : list) {
     if (v.is_list) add_array_type(v.list, d);
     if (!v.array) continue;
-    if (!v.array->defined()) fail("array: an element of the list is a null array.", user_loc(v.loc), "E04");
+    if (!v.array->defined())
+      fail("array: an element of the list is a null array.", user_loc(v.loc), "E04");
     d = d ? promote_types(*d, v.array->dtype()) : v.array->dtype();
   }
 }
@@ -112,8 +125,10 @@ Array number(const Literal& v) {
 /// The common type: that of the Arrays, raised by numbers of a higher kind.
 void raise_type(List list, DType arrays, DType& d) {
   for (const Literal& v : list) {
-    if (v.is_list) raise_type(v.list, arrays, d);
-    else if (!v.array) d = promote_types(d, internal::weak_number(number(v), arrays).dtype());
+    if (v.is_list)
+      raise_type(v.list, arrays, d);
+    else if (!v.array)
+      d = promote_types(d, internal::weak_number(number(v), arrays).dtype());
   }
 }
 Array stacked(List list, DType d) {
@@ -145,8 +160,8 @@ Array Array::stack(std::span<const Array> rows, Loc loc) {
   if (rows.empty()) return make(make_type(DType::f64, {0, 0}));
   for (const Array& r : rows)
     if (r.shape() != rows[0].shape())
-      fail("array: the rows of a nested vector differ: one is " + rows[0].type()->str() + ", another " +
-               r.type()->str() + ".",
+      fail("array: the rows of a nested vector differ: one is " + rows[0].type()->str() +
+               ", another " + r.type()->str() + ".",
            loc, "E45");
   return lax::stack(rows, 0, loc);
 }

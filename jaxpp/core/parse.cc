@@ -14,13 +14,14 @@
 namespace jaxpp {
 namespace internal {
 namespace {
-constexpr int kMaxDepth = 64;                           // of nested jaxprs
-constexpr std::int64_t kMaxUniform = std::int64_t(1) << 30;  // bytes of an array written as one number
+constexpr int kMaxDepth = 64;  // of nested jaxprs
+constexpr std::int64_t kMaxUniform = std::int64_t(1)
+                                     << 30;  // bytes of an array written as one number
 
 // What JAX's text has and ours has not.
-constexpr std::string_view kIgnored[] = {"weak_type", "sharding",       "out_sharding",   "symbolic_zeros",
-                                         "accuracy",  "update_consts",  "differentiated", "prevent_cse",
-                                         "precision", "axis_index_groups"};
+constexpr std::string_view kIgnored[] = {
+    "weak_type",     "sharding",       "out_sharding", "symbolic_zeros", "accuracy",
+    "update_consts", "differentiated", "prevent_cse",  "precision",      "axis_index_groups"};
 
 class Parser {
  public:
@@ -49,10 +50,13 @@ class Parser {
     std::vector<Array> c;
     for (std::size_t i = 0; i < consts.size(); ++i) {
       auto it = values.find(consts[i]);
-      if (it == values.end()) fail("constant `" + consts[i] + "` has no value: add a line `where " + consts[i] + " = ...`.");
+      if (it == values.end())
+        fail("constant `" + consts[i] + "` has no value: add a line `where " + consts[i] +
+             " = ...`.");
       Type t = body->types[body->invars[i]];
       if (it->second.type() != t)
-        fail("constant `" + consts[i] + "` is " + it->second.type()->str() + ", its variable " + t->str() + ".");
+        fail("constant `" + consts[i] + "` is " + it->second.type()->str() + ", its variable " +
+             t->str() + ".");
       c.push_back(it->second);
       values.erase(it);
     }
@@ -78,7 +82,9 @@ class Parser {
     return std::string_view(lex_.text).substr(t.at, t.size);
   }
   std::string_view peek(std::size_t k = 0) const { return text(at_ + k); }
-  Kind kind(std::size_t k = 0) const { return lex_.tokens[std::min(at_ + k, lex_.tokens.size() - 1)].kind; }
+  Kind kind(std::size_t k = 0) const {
+    return lex_.tokens[std::min(at_ + k, lex_.tokens.size() - 1)].kind;
+  }
   bool is_end() const { return kind() == Kind::end; }
   bool is(std::string_view s, std::size_t k = 0) const {
     return peek(k) == s && (kind(k) == Kind::word || kind(k) == Kind::punct);
@@ -93,7 +99,8 @@ class Parser {
     lex_.fail(lex_.tokens[std::min(token, lex_.tokens.size() - 1)].at, what);
   }
   [[noreturn]] void unexpected(const std::string& wanted) const {
-    fail("expected " + wanted + (is_end() ? ", the text ends." : ", found `" + std::string(peek()) + "`."));
+    fail("expected " + wanted +
+         (is_end() ? ", the text ends." : ", found `" + std::string(peek()) + "`."));
   }
   void expect(std::string_view s) {
     if (!accept(s)) unexpected("`" + std::string(s) + "`");
@@ -124,7 +131,9 @@ class Parser {
       return f();
     } catch (const ParseError&) {
       throw;
-    } catch (const Error& e) { fail_at(at, e.what()); }
+    } catch (const Error& e) {
+      fail_at(at, e.what());
+    }
   }
 
   // ---- Types and literals
@@ -163,7 +172,8 @@ class Parser {
     const Type t = type();
     const auto w = std::int64_t(width(t->dtype));
     if (list ? t->size != std::int64_t(items.size()) : t->size > kMaxUniform / w)
-      fail_at(at, list ? std::to_string(items.size()) + " elements for " + t->str() + "." : t->str() + " is too large.");
+      fail_at(at, list ? std::to_string(items.size()) + " elements for " + t->str() + "."
+                       : t->str() + " is too large.");
     Array a = Array::make(t);
     char* p = a.data<char>();
     alignas(16) char element[16];
@@ -179,7 +189,8 @@ class Parser {
 
   // ---- Jaxprs
   JaxprPtr jaxpr(std::vector<std::string>* consts = nullptr) {
-    if (++depth_ > kMaxDepth) fail("jaxprs are nested deeper than " + std::to_string(kMaxDepth) + ".");
+    if (++depth_ > kMaxDepth)
+      fail("jaxprs are nested deeper than " + std::to_string(kMaxDepth) + ".");
     JaxprPtr j = kind() == Kind::word ? shared() : lambda(consts);
     --depth_;
     return j;
@@ -218,14 +229,17 @@ class Parser {
     while (!accept(")")) {
       if (!s.body.outs.empty()) expect(",");
       if (accept(")")) break;
-      if (accept("zero")) s.body.outs.emplace_back();
-      else s.body.outs.push_back(atom(s));
+      if (accept("zero"))
+        s.body.outs.emplace_back();
+      else
+        s.body.outs.push_back(atom(s));
     }
     expect("}");
     return std::make_shared<const JaxprBody>(std::move(s.body));
   }
   void define(Scope& s, std::size_t at, Var v) {
-    if (!s.vars.emplace(std::string(text(at)), v).second) fail_at(at, "`" + std::string(text(at)) + "` is defined twice.");
+    if (!s.vars.emplace(std::string(text(at)), v).second)
+      fail_at(at, "`" + std::string(text(at)) + "` is defined twice.");
   }
   void input(Scope& s) {
     const std::size_t at = at_;
@@ -239,7 +253,8 @@ class Parser {
     if (at_number() || is("[")) return Atom(literal());
     if (kind() == Kind::opaque) fail("`" + std::string(peek()) + "` cannot be read back.");
     auto it = s.vars.find(std::string(word("a variable or a literal")));
-    if (it == s.vars.end()) fail_at(at_ - 1, "`" + std::string(text(at_ - 1)) + "` is not defined.");
+    if (it == s.vars.end())
+      fail_at(at_ - 1, "`" + std::string(text(at_ - 1)) + "` is not defined.");
     return Atom::var(it->second);
   }
   bool at_operand() const {
@@ -261,7 +276,8 @@ class Parser {
     if (!p) fail_at(at, "there is no primitive `" + std::string(text(at)) + "`.");
     Given given;
     if (is("[") && kind(1) == Kind::word && is("=", 2)) given = parameters();
-    Equation e{p, nullptr, p->params, {}, Var(s.body.types.size()), std::uint32_t(binders.size()), Loc()};
+    Equation e{
+        p, nullptr, p->params, {}, Var(s.body.types.size()), std::uint32_t(binders.size()), Loc()};
     while (at_operand()) e.in.push_back(atom(s));
     std::vector<Type> in;
     for (auto& a : e.in) in.push_back(s.body.type(a));
@@ -269,7 +285,9 @@ class Parser {
     const auto out = guarded(at, [&] { return infer_types(*p, e.params(), in, binders.size()); });
     for (std::size_t i = 0; i < out.size(); ++i) {
       const auto& [where, t] = binders[i];
-      if (out[i] != t) fail_at(where, std::string(p->name) + " gives " + out[i]->str() + ", not " + t->str() + ".");
+      if (out[i] != t)
+        fail_at(where,
+                std::string(p->name) + " gives " + out[i]->str() + ", not " + t->str() + ".");
       const Var v = s.body.new_var(t);
       if (text(where) != "_") define(s, where, v);
     }
@@ -315,7 +333,8 @@ class Parser {
 // Reads the fields of a parameter struct from their values in the text.
 class Parser::FieldReader final : public FieldVisitor {
  public:
-  FieldReader(Parser& p, const Primitive& prim, Given& g, Types x) : p_(p), prim_(prim), given_(g), operands_(x) {}
+  FieldReader(Parser& p, const Primitive& prim, Given& g, Types x)
+      : p_(p), prim_(prim), given_(g), operands_(x) {}
 
   void field(const char* n, bool& v) override {
     read(n, [&] {
@@ -388,7 +407,8 @@ class Parser::FieldReader final : public FieldVisitor {
     field("num_residuals", r.num_residuals);
     field("rule_dropped", r.dropped);
     if (call_) {
-      if (num_consts < 0 || std::size_t(num_consts) > operands_.size() || call_->invars.size() != operands_.size())
+      if (num_consts < 0 || std::size_t(num_consts) > operands_.size() ||
+          call_->invars.size() != operands_.size())
         throw Error(std::string(prim_.name) + ": the operands do not fit call_jaxpr.");
       r.diff_inputs = inexact_positions(operands_.subspan(std::size_t(num_consts)));
       r.diff_outputs = inexact_positions(call_->out_types());
@@ -411,7 +431,8 @@ class Parser::FieldReader final : public FieldVisitor {
         ++p_.at_;
         return;
       }
-      p_.fail("`" + std::string(n) + "=" + std::string(p_.peek()) + "` is code of the program that printed it: it cannot be read back.");
+      p_.fail("`" + std::string(n) + "=" + std::string(p_.peek()) +
+              "` is code of the program that printed it: it cannot be read back.");
     });
   }
   void enumeration(const char* n, int& v, std::span<const char* const> names) override {
@@ -447,7 +468,8 @@ class Parser::FieldReader final : public FieldVisitor {
       position_ = 0;
       return;
     }
-    if (p_.word("a name") != struct_name(type)) p_.fail_at(p_.at_ - 1, "expected " + std::string(struct_name(type)) + ".");
+    if (p_.word("a name") != struct_name(type))
+      p_.fail_at(p_.at_ - 1, "expected " + std::string(struct_name(type)) + ".");
     p_.expect("(");
     while (!p_.accept(")")) {
       if (!fields_.empty()) p_.expect(",");
@@ -500,8 +522,10 @@ class Parser::FieldReader final : public FieldVisitor {
   template <class T, class F>
   void optional(const char* n, std::optional<T>& v, F f) {
     read(n, [&] {
-      if (p_.accept("None")) v.reset();
-      else v = f();
+      if (p_.accept("None"))
+        v.reset();
+      else
+        v = f();
     });
   }
   template <class T, class F>

@@ -45,8 +45,12 @@ constexpr JaxOnly kJaxOnly[] = {{"convert_element_type", "weak_type", "False"},
                                 {"custom_vjp_call", "fwd", "fwd"},
                                 {"custom_vjp_call", "symbolic_zeros", "False"}};
 constexpr std::pair<std::string_view, std::string_view> kJaxHides[] = {
-    {"broadcast_in_dim", "shape"},       {"optimization_barrier", "n"}, {"device_put", "n"},
-    {"unstack", "n"},                  {"custom_jvp_call", "num_consts"},
+    {"broadcast_in_dim", "shape"},
+    {"optimization_barrier", "n"},
+    {"device_put", "n"},
+    {"unstack", "n"},
+    {"sort", "n"},
+    {"custom_jvp_call", "num_consts"},
     {"custom_vjp_call", "num_consts"}};
 
 std::string tuple_text(const Dims& d, const char* open = "(", const char* close = ")") {
@@ -57,9 +61,12 @@ std::string tuple_text(const Dims& d, const char* open = "(", const char* close 
 std::string quoted(const std::string& s, char quote) {
   std::string out(1, quote);
   for (char c : s) {
-    if (c == '\n') out += "\\n";
-    else if (c == quote || c == '\\') (out += '\\') += c;
-    else out += c;
+    if (c == '\n')
+      out += "\\n";
+    else if (c == quote || c == '\\')
+      (out += '\\') += c;
+    else
+      out += c;
   }
   return out + quote;
 }
@@ -67,8 +74,10 @@ std::string number_text(const Number& n) {
   return std::visit(
       [](auto v) -> std::string {
         using T = decltype(v);
-        if constexpr (std::is_same_v<T, std::uint64_t>) return std::to_string(v) + "u";
-        else return scalar_text(dtype_of<T>, &v);
+        if constexpr (std::is_same_v<T, std::uint64_t>)
+          return std::to_string(v) + "u";
+        else
+          return scalar_text(dtype_of<T>, &v);
       },
       n);
 }
@@ -95,12 +104,18 @@ class FieldWriter final : public FieldVisitor {
     add(n, jax_ || is_plain_word(v) ? v : quoted(v, '"'));
   }
   void field(const char* n, DType& v) override { add(n, numpy_name(v)); }
-  void field(const char* n, std::optional<DType>& v) override { add(n, v ? numpy_name(*v) : "None"); }
-  void field(const char* n, std::optional<Number>& v) override { add(n, v ? number_text(*v) : "None"); }
+  void field(const char* n, std::optional<DType>& v) override {
+    add(n, v ? numpy_name(*v) : "None");
+  }
+  void field(const char* n, std::optional<Number>& v) override {
+    add(n, v ? number_text(*v) : "None");
+  }
   void field(const char* n, Dims& v) override {
     add(n, depth_ && is_dot_numbers(type_) ? tuple_text(v, "[", "]") : tuple_text(v));
   }
-  void field(const char* n, std::optional<Dims>& v) override { add(n, v ? tuple_text(*v) : "None"); }
+  void field(const char* n, std::optional<Dims>& v) override {
+    add(n, v ? tuple_text(*v) : "None");
+  }
   void field(const char* n, std::vector<Dims>& v) override {
     list(n, v.size(), [&](std::size_t i) { return tuple_text(v[i]); });
   }
@@ -111,12 +126,18 @@ class FieldWriter final : public FieldVisitor {
     list(n, v.size(), [&](std::size_t i) { return v[i]->str(); });
   }
   void field(const char* n, JaxprPtr& v) override {
-    if (v) fields.push_back({n, "", {v}, false, true, false});
-    else add(n, "None");
+    if (v)
+      fields.push_back({n, "", {v}, false, true, false});
+    else
+      add(n, "None");
   }
-  void field(const char* n, std::vector<JaxprPtr>& v) override { fields.push_back({n, "", v, true, true, false}); }
+  void field(const char* n, std::vector<JaxprPtr>& v) override {
+    fields.push_back({n, "", v, true, true, false});
+  }
   void field(const char*, CustomPtr& v) override { rule = v; }
-  void field(const char* n, Opaque& v) override { add(n, v.value || !v.name.empty() ? "<" + v.name + ">" : "None"); }
+  void field(const char* n, Opaque& v) override {
+    add(n, v.value || !v.name.empty() ? "<" + v.name + ">" : "None");
+  }
   void enumeration(const char* n, int& v, std::span<const char* const> names) override {
     std::string s = names[std::size_t(v)];
     if (jax_ && std::string_view(n) == "mode") s = "GatherScatterMode." + s;
@@ -135,7 +156,8 @@ class FieldWriter final : public FieldVisitor {
     std::vector<Field> parts = std::exchange(fields, std::move(inner_));
     std::string s;
     if (is_dot_numbers(type_)) {
-      s = "((" + parts[0].text + ", " + parts[1].text + "), (" + parts[2].text + ", " + parts[3].text + "))";
+      s = "((" + parts[0].text + ", " + parts[1].text + "), (" + parts[2].text + ", " +
+          parts[3].text + "))";
     } else {
       for (auto& p : parts)
         if (jax_ || p.text != "()") s += (s.empty() ? "" : ", ") + p.name + "=" + p.text;
@@ -145,7 +167,9 @@ class FieldWriter final : public FieldVisitor {
   }
 
  private:
-  void add(const char* n, std::string s) { fields.push_back({n, std::move(s), {}, false, false, false}); }
+  void add(const char* n, std::string s) {
+    fields.push_back({n, std::move(s), {}, false, false, false});
+  }
   template <class F>
   void list(const char* n, std::size_t size, F item) {
     std::string s = "(";
@@ -249,14 +273,18 @@ class Printer {
     if (!a.concrete()) return "<traced>" + type;
     const std::size_t w = width(a.dtype());
     const char* p = a.data<char>();
-    if (a.ndim() == 0) return (options_.jax ? python_text(a.dtype(), p) : scalar_text(a.dtype(), p)) + type;
+    if (a.ndim() == 0)
+      return (options_.jax ? python_text(a.dtype(), p) : scalar_text(a.dtype(), p)) + type;
     const std::int64_t n = a.size();
     bool uniform = n > 0;
-    for (std::int64_t i = 1; i < n && uniform; ++i) uniform = !std::memcmp(p, p + std::size_t(i) * w, w);
+    for (std::int64_t i = 1; i < n && uniform; ++i)
+      uniform = !std::memcmp(p, p + std::size_t(i) * w, w);
     if (uniform) return scalar_text(a.dtype(), p) + type;
-    if (options_.jax || (options_.max_elements >= 0 && n > options_.max_elements)) return "[...]" + type;
+    if (options_.jax || (options_.max_elements >= 0 && n > options_.max_elements))
+      return "[...]" + type;
     std::string s = "[";
-    for (std::int64_t i = 0; i < n; ++i) (s += i ? ", " : "") += scalar_text(a.dtype(), p + std::size_t(i) * w);
+    for (std::int64_t i = 0; i < n; ++i)
+      (s += i ? ", " : "") += scalar_text(a.dtype(), p + std::size_t(i) * w);
     return s + "]" + type;
   }
   std::string atom(const Atom& a, const Names& names) const {
@@ -321,7 +349,8 @@ class Printer {
     return names;
   }
 
-  void equation(const JaxprBody& j, const Equation& e, const std::vector<char>& used, Names& names) {
+  void equation(const JaxprBody& j, const Equation& e, const std::vector<char>& used,
+                Names& names) {
     std::vector<std::string> outs, ins;
     for (Var v = e.out; v < e.out + e.n_out; ++v)
       outs.push_back(used[v] ? binder(j, v, names) : "_:" + j.types[v]->str());
@@ -378,7 +407,8 @@ class Printer {
     if (std::string_view(e.prim->name) == "jit") {  // its variables are called as those outside
       std::set<Var> taken;
       auto suggest = [&](Var inner, Var outer) {
-        if (given[inner].empty() && !names[outer].empty() && taken.insert(outer).second) given[inner] = names[outer];
+        if (given[inner].empty() && !names[outer].empty() && taken.insert(outer).second)
+          given[inner] = names[outer];
       };
       for (std::size_t i = 0; i < std::min<std::size_t>(e.in.size(), s.invars.size()); ++i)
         if (e.in[i].is_var()) suggest(s.invars[i], e.in[i].var());
@@ -405,26 +435,33 @@ class Printer {
         if (p == prim) std::erase_if(fields, [key = key](auto& f) { return f.name == key; });
       if (prim == "broadcast_in_dim" || prim == "dot_general")
         std::erase_if(fields, [](auto& f) { return f.text == "()" || f.text == "None"; });
-      if (prim == "debug_callback" || prim == "pure_callback") std::erase_if(fields, [](auto& f) { return f.name == "out_types"; });
+      if (prim == "debug_callback" || prim == "pure_callback")
+        std::erase_if(fields, [](auto& f) { return f.name == "out_types"; });
       for (auto& x : kJaxOnly)
-        if (x.prim == prim) fields.push_back({std::string(x.key), std::string(x.value), {}, false, true, false});
+        if (x.prim == prim)
+          fields.push_back({std::string(x.key), std::string(x.value), {}, false, true, false});
     } else {
       FieldWriter d(false);
       auto defaults = e.params_ops->make();
       e.params_ops->visit(defaults.get(), d);
       std::erase_if(fields, [&](const Field& f) {
         if (f.keep) return false;
-        auto it = std::find_if(d.fields.begin(), d.fields.end(), [&](auto& g) { return g.name == f.name; });
+        auto it = std::find_if(d.fields.begin(), d.fields.end(),
+                               [&](auto& g) { return g.name == f.name; });
         return it != d.fields.end() && it->jaxprs.empty() && it->text == f.text;
       });
     }
     std::sort(fields.begin(), fields.end(), [](auto& a, auto& b) {
-      return std::pair(a.name != "name", std::string_view(a.name)) < std::pair(b.name != "name", std::string_view(b.name));
+      return std::pair(a.name != "name", std::string_view(a.name)) <
+             std::pair(b.name != "name", std::string_view(b.name));
     });
     return fields;
   }
-  void custom_fields(const JaxprBody& j, const Equation& e, const CustomPtr& rule, std::vector<Field>& fields) {
-    auto text = [&](const char* n, std::string s) { fields.push_back({n, std::move(s), {}, false, true, false}); };
+  void custom_fields(const JaxprBody& j, const Equation& e, const CustomPtr& rule,
+                     std::vector<Field>& fields) {
+    auto text = [&](const char* n, std::string s) {
+      fields.push_back({n, std::move(s), {}, false, true, false});
+    };
     auto jaxpr = [&](const char* n, const JaxprPtr& p) {
       if (p) fields.push_back({n, "", {p}, false, true, true});
     };
@@ -438,17 +475,21 @@ class Printer {
       const auto n = std::size_t(e.params().as<CustomLinParams>().num_res);
       try {
         r.bwd = trace_bwd(*rule, Types(x).first(n), y, Types(x).subspan(n));
-      } catch (const Error& err) { r.dropped = err.what(); }
+      } catch (const Error& err) {
+        r.dropped = err.what();
+      }
     } else if (rule_depth_ >= kRuleDepth) {
       r.dropped = "depth";
     } else {
-      r = trace_rule(*rule, Types(x).subspan(std::size_t(e.params().as<CustomParams>().num_consts)), y);
+      r = trace_rule(*rule, Types(x).subspan(std::size_t(e.params().as<CustomParams>().num_consts)),
+                     y);
       if (r.num_residuals) text("num_residuals", std::to_string(r.num_residuals));
     }
     jaxpr("jvp_jaxpr", r.jvp);
     jaxpr("fwd_jaxpr", r.fwd);
     jaxpr("bwd_jaxpr", r.bwd);
-    if (!r.dropped.empty()) text("rule_dropped", is_plain_word(r.dropped) ? r.dropped : quoted(r.dropped, '"'));
+    if (!r.dropped.empty())
+      text("rule_dropped", is_plain_word(r.dropped) ? r.dropped : quoted(r.dropped, '"'));
   }
 
   const PrintOptions& options_;
@@ -461,7 +502,8 @@ class Printer {
 };
 }  // namespace
 
-std::string to_string(const JaxprBody& j, std::size_t constvars, const PrintOptions& o, std::span<const Array> consts) {
+std::string to_string(const JaxprBody& j, std::size_t constvars, const PrintOptions& o,
+                      std::span<const Array> consts) {
   if (!o.canonical) return Printer(o).program(j, constvars, consts);
   return Printer(o).program(*canonical(j), constvars, consts);
 }
@@ -471,6 +513,8 @@ std::string to_string(const JaxprBody& j, std::size_t constvars, const PrintOpti
 std::string Jaxpr::to_string(const PrintOptions& o) const {
   return internal::to_string(*body_, consts_.size(), o, consts_);
 }
-std::ostream& operator<<(std::ostream& out, const Jaxpr& j) { return out << j.to_string({.max_elements = 64}); }
+std::ostream& operator<<(std::ostream& out, const Jaxpr& j) {
+  return out << j.to_string({.max_elements = 64});
+}
 
 }  // namespace jaxpp

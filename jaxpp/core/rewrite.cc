@@ -57,7 +57,8 @@ class Canonical {
         std::size_t next = kNone;
         while (k < e.in.size() && next == kNone) {
           const Atom& a = e.in[k++];
-          if (a.is_var() && maker[a.var()] != kNone && !emitted[maker[a.var()]]) next = maker[a.var()];
+          if (a.is_var() && maker[a.var()] != kNone && !emitted[maker[a.var()]])
+            next = maker[a.var()];
         }
         if (next != kNone) {
           stack.emplace_back(next, 0);
@@ -87,7 +88,8 @@ class Canonical {
 };
 }  // namespace
 
-std::shared_ptr<const void> map_sub_jaxprs(const Equation& e, const std::function<JaxprPtr(const JaxprPtr&)>& f) {
+std::shared_ptr<const void> map_sub_jaxprs(const Equation& e,
+                                           const std::function<JaxprPtr(const JaxprPtr&)>& f) {
   if (sub_jaxprs(e).empty()) return e.params_data;
   auto copy = e.params_ops->clone(e.params_data.get());
   JaxprMapper m(f);

@@ -38,8 +38,10 @@ std::string lay_out(std::string_view scientific, bool point_zero) {
   }
   if (exponent < 0) return sign + "0." + std::string(std::size_t(-exponent - 1), '0') + digits;
   if (n <= exponent + 1)
-    return sign + digits + std::string(std::size_t(exponent + 1 - n), '0') + (point_zero ? ".0" : "");
-  return sign + digits.substr(0, std::size_t(exponent + 1)) + "." + digits.substr(std::size_t(exponent + 1));
+    return sign + digits + std::string(std::size_t(exponent + 1 - n), '0') +
+           (point_zero ? ".0" : "");
+  return sign + digits.substr(0, std::size_t(exponent + 1)) + "." +
+         digits.substr(std::size_t(exponent + 1));
 }
 template <class T>
 std::string shortest(T v, bool point_zero) {
@@ -68,7 +70,8 @@ template <class H>
 std::string half_text(const void* p) {
   const H h = load<H>(p);
   const float v = float(h);
-  if (std::isnan(v)) return h.bits == H(std::numeric_limits<float>::quiet_NaN()).bits ? "nan" : nan_bits(h.bits);
+  if (std::isnan(v))
+    return h.bits == H(std::numeric_limits<float>::quiet_NaN()).bits ? "nan" : nan_bits(h.bits);
   if (std::isinf(v)) return v < 0 ? "-inf" : "inf";
   for (int digits = 0; digits < 9; ++digits) {
     char b[64];
@@ -98,7 +101,8 @@ std::string element_text(DType d, const void* p) {
     case DType::c128: break;
   }
   const DType part = real_of(d);
-  std::string re = element_text(part, p), im = element_text(part, static_cast<const char*>(p) + width(part));
+  std::string re = element_text(part, p),
+              im = element_text(part, static_cast<const char*>(p) + width(part));
   return re + (im[0] == '-' ? "" : "+") + im + "j";
 }
 
@@ -120,11 +124,14 @@ bool parse_real(std::string_view s, void* out) {
   if (parse_nan_bits(s, bits)) {
     v = std::bit_cast<T>(Bits(bits));
     if (bits != Bits(bits) || !std::isnan(v)) return false;
-    std::memcpy(out, &bits, sizeof(Bits));  // little-endian; a copy through T could quieten a signalling NaN
+    std::memcpy(out, &bits,
+                sizeof(Bits));  // little-endian; a copy through T could quieten a signalling NaN
     return true;
   }
-  if (s == "nan") v = std::numeric_limits<T>::quiet_NaN();
-  else if (s.find("nan") != s.npos || !read_whole(s, v)) return false;
+  if (s == "nan")
+    v = std::numeric_limits<T>::quiet_NaN();
+  else if (s.find("nan") != s.npos || !read_whole(s, v))
+    return false;
   std::memcpy(out, &v, sizeof v);
   return true;
 }
@@ -171,8 +178,9 @@ std::string python_text(DType d, const void* p) {
     return shortest(v, true);
   }
   if (!is_complex(d)) return element_text(d, p);
-  const std::complex<double> z =
-      d == DType::c128 ? load<std::complex<double>>(p) : std::complex<double>(load<std::complex<float>>(p));
+  const std::complex<double> z = d == DType::c128
+                                     ? load<std::complex<double>>(p)
+                                     : std::complex<double>(load<std::complex<float>>(p));
   const std::string im = shortest(z.imag(), false) + "j";
   if (z.real() == 0 && !std::signbit(z.real())) return im;
   return "(" + shortest(z.real(), false) + (im[0] == '-' ? "" : "+") + im + ")";
@@ -209,7 +217,8 @@ bool parse_scalar(std::string_view s, DType d, void* out) {
     re = cut ? s.substr(0, cut) : "0";
     if (!im.empty() && im[0] == '+') im.remove_prefix(1);
   }
-  return parse_scalar(re, part, out) && parse_scalar(im, part, static_cast<char*>(out) + width(part));
+  return parse_scalar(re, part, out) &&
+         parse_scalar(im, part, static_cast<char*>(out) + width(part));
 }
 
 }  // namespace jaxpp::internal

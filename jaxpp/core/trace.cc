@@ -15,14 +15,11 @@ std::uint64_t next_serial() {  // unique over threads without a contended counte
 }
 }  // namespace
 
-const Kernel& kernel_of(const Primitive& p, Loc loc) {
+const Kernel& install_kernel_of(const Primitive& p, Loc loc) {
+  static std::once_flag once;
+  std::call_once(once, backend().install_kernels);
   const Kernel* k = p.kernel.load(std::memory_order_acquire);
-  if (!k) [[unlikely]] {
-    static std::once_flag once;
-    std::call_once(once, backend().install_kernels);
-    k = p.kernel.load(std::memory_order_acquire);
-    if (!k) fail<Error>(std::string(p.name) + ": no kernel.", loc, "E10");
-  }
+  if (!k) fail<Error>(std::string(p.name) + ": no kernel.", loc, "E10");
   return *k;
 }
 
@@ -36,41 +33,43 @@ void throw_leak(const Node* n, Loc loc) {
                         loc, "E08", "Return values from the function instead of storing them outside it.");
 }
 
+namespace {
+// The less common shapes of a call: several results, kernels that make their own results, long operand lists.
+[[gnu::noinline]] void eval_general(const Primitive& p, const Kernel& k, Args x, Params params, Array* y) {
+  SmallVec<Type, 8> types;
+  for (const Array& a : x) types.push_back(a.type());
+  SmallVec<Type, 4> out(p.outputs(params));
+  p.shape({types.data(), types.size()}, params, out.data());
+  if (k.allocates) return k.run(x, params, y);
+  Results r;
+  for (Type t : out) r.push_back(Array::make(t));
+  k.run(x, params, r.data());
+  for (std::size_t i = 0; i < r.size(); ++i) y[i] = std::move(r[i]);
+}
+[[noreturn, gnu::noinline]] void not_a_value(const Primitive& p, const Array& a, Loc loc) {
+  if (!a.defined()) fail(std::string(p.name) + ": an operand is null.", user_loc(loc), "E04");
+  throw_leak(a.node(), user_loc(loc));
+}
+}  // namespace
+
 void eval_primitive(const Primitive& p, Args x, Params params, Array* y, Loc loc) {
-  for (const Array& a : x) {
-    if (!a.defined()) [[unlikely]]
-      fail(std::string(p.name) + ": an operand is null.", user_loc(loc), "E04");
-    if (!a.concrete()) [[unlikely]]
-      throw_leak(a.node(), user_loc(loc));
-  }
+  constexpr std::size_t kFew = 4;
   const Kernel& k = kernel_of(p, loc);
+  const std::size_t n = x.size();
+  Type types[kFew];
+  for (std::size_t i = 0; i < n; ++i) {
+    if (!x[i].defined() || !x[i].concrete()) [[unlikely]]
+      not_a_value(p, x[i], loc);
+    if (i < kFew) types[i] = x[i].type();
+  }
   try {
-    if (k.allocates) {
-      if (p.shape) {  // operands are checked even where the kernel finds its own result types
-        SmallVec<Type, 6> types;
-        SmallVec<Type, 4> out(p.outputs(params));
-        for (const Array& a : x) types.push_back(a.type());
-        p.shape({types.data(), types.size()}, params, out.data());
-      }
-      return k.run(x, params, y);
-    }
-    SmallVec<Type, 6> types;
-    for (const Array& a : x) types.push_back(a.type());
-    const std::size_t n = p.outputs(params);
-    if (n == 1) [[likely]] {
-      Type t;
-      p.shape({types.data(), types.size()}, params, &t);
-      Array r = Array::make(t);
-      k.run(x, params, &r);
-      *y = std::move(r);
-      return;
-    }
-    SmallVec<Type, 4> out(n);
-    p.shape({types.data(), types.size()}, params, out.data());
-    Results r;
-    for (Type t : out) r.push_back(Array::make(t));
-    k.run(x, params, r.data());
-    for (std::size_t i = 0; i < n; ++i) y[i] = std::move(r[i]);
+    if (k.allocates || p.num_outputs || n > kFew) [[unlikely]]
+      return eval_general(p, k, x, params, y);
+    Type t;
+    p.shape({types, n}, params, &t);
+    Array r = Array::make(t);
+    k.run(x, params, &r);
+    *y = std::move(r);
   } catch (const RuleError& e) { fail(e.what(), user_loc(loc), "E11"); }
 }
 

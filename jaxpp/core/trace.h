@@ -46,7 +46,11 @@ class Trace {
   bool owns(const Array& a) const { return a.node()->trace == serial; }
 };
 void eval_primitive(const Primitive&, Args, Params, Array* y, Loc);
-const Kernel& kernel_of(const Primitive&, Loc);  // installs the backend's kernels on first use
+const Kernel& install_kernel_of(const Primitive&, Loc);  // the backend's kernels are installed on first use
+inline const Kernel& kernel_of(const Primitive& p, Loc loc) {
+  const Kernel* k = p.kernel.load(std::memory_order_acquire);
+  return k ? *k : install_kernel_of(p, loc);
+}
 [[noreturn]] void throw_leak(const Node*, Loc);
 
 /// Named axes in scope (vmap with axis_name), innermost first.  Lives on the stack of vmap.

@@ -1,8 +1,8 @@
-// broadcast.cc -- the rules that all elementwise operations share: types, tangents and cotangents across a broadcast, and
-// batching.
+// broadcast.cc -- the rules that all elementwise operations share: types, tangents and cotangents
+// across a broadcast, and batching.
 //
-// Operands of one operation have equal shapes, or rank 0, or equal ranks with sizes equal or 1: what JAX's own jaxprs
-// contain.  Ranks are aligned above the primitives (operators.h).
+// Operands of one operation have equal shapes, or rank 0, or equal ranks with sizes equal or 1:
+// what JAX's own jaxprs contain.  Ranks are aligned above the primitives (operators.h).
 #include "jaxpp/ops/elementwise.h"
 #include "jaxpp/ops/rules.h"
 
@@ -15,8 +15,8 @@ namespace {
   for (std::size_t i = 0; i < x->shape.size(); ++i) {
     auto n = x->shape[i], m = y->shape[i];
     if (n != m && n != 1 && m != 1)
-      rule_error(s + " do not broadcast: axis " + std::to_string(i) + " has sizes " + std::to_string(n) + " and " +
-                 std::to_string(m) + ".");
+      rule_error(s + " do not broadcast: axis " + std::to_string(i) + " has sizes " +
+                 std::to_string(n) + " and " + std::to_string(m) + ".");
   }
   rule_error(s + " do not broadcast.");
 }
@@ -27,30 +27,28 @@ void check_domain(const char* op, Domain domain, Type x) {
 
 }  // namespace
 
-Type unary_type(const char* op, Domain domain, Types x) {
-  need(x.size() == 1, op, "takes one operand.");
+Type checked_type(const char* op, Domain domain, Types x) {
+  if (x.size() != 1) [[unlikely]]
+    rule_error(std::string(op) + ": takes one operand.");
   check_domain(op, domain, x[0]);
   return x[0];
 }
-Type broadcast_type(const char* op, Type x, Type y) {
-  if (x->shape == y->shape || y->shape.empty()) return x;
-  if (x->shape.empty()) return y;
-  if (x->shape.size() != y->shape.size()) shapes_differ(op, x, y);
-  Shape shape = x->shape;
+Type broadcasted_type(const char* op, Domain domain, Types x) {
+  if (x.size() != 2) [[unlikely]]
+    rule_error(std::string(op) + ": takes two operands.");
+  const Type a = x[0], b = x[1];
+  check_domain(op, domain, a);
+  if (a->dtype != b->dtype) [[unlikely]]
+    rule_error(std::string(op) + ": dtypes differ: " + a->str() + " and " + b->str() + ".");
+  if (a == b || b->shape.empty()) return a;
+  if (a->shape.empty()) return b;
+  if (a->shape.size() != b->shape.size()) shapes_differ(op, a, b);
+  Shape shape = a->shape;
   for (std::size_t i = 0; i < shape.size(); ++i) {
-    if (shape[i] != y->shape[i] && shape[i] != 1 && y->shape[i] != 1) shapes_differ(op, x, y);
-    if (shape[i] == 1) shape[i] = y->shape[i];
+    if (shape[i] != b->shape[i] && shape[i] != 1 && b->shape[i] != 1) shapes_differ(op, a, b);
+    if (shape[i] == 1) shape[i] = b->shape[i];
   }
-  return make_type(x->dtype, shape);
-}
-Type broadcast_type(const char* op, Domain domain, Types x) {
-  need(x.size() == 2, op, "takes two operands.");
-  check_domain(op, domain, x[0]);
-  if (x[0] == x[1]) [[likely]]
-    return x[0];
-  if (x[0]->dtype != x[1]->dtype) [[unlikely]]
-    rule_error(std::string(op) + ": dtypes differ: " + x[0]->str() + " and " + x[1]->str() + ".");
-  return broadcast_type(op, x[0], x[1]);
+  return make_type(a->dtype, shape);
 }
 
 Array fit(const Array& tangent, Type to) {
@@ -73,9 +71,9 @@ void unary_batch(BatchRule& r) {
   *r.y_axis = r.axis[0];
 }
 
-// The batch goes where the first operand of full rank has it (0 if none has).  Unmapped operands get a dimension of size 1
-// there; a mapped rank-0 operand next to rank n becomes [1, ..., size, ..., 1], so that its elements never meet another
-// dimension.
+// The batch goes where the first operand of full rank has it (0 if none has).  Unmapped operands
+// get a dimension of size 1 there; a mapped rank-0 operand next to rank n becomes [1, ..., size,
+// ..., 1], so that its elements never meet another dimension.
 void broadcast_batch(BatchRule& r) {
   std::size_t rank = 0;
   for (std::size_t i = 0; i < r.x.size(); ++i)

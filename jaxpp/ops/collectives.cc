@@ -18,6 +18,16 @@ using namespace internal;
 bool names(const BatchRule& r, const std::string& axis) {
   return !r.axis_name.empty() && r.axis_name == axis;
 }
+// Is this the vmap that binds the axis?  Then the collective is about to disappear, and with it the last chance to check
+// its parameters against the type of one lane.
+bool mine(const BatchRule& r, const std::string& axis) {
+  if (!names(r, axis)) return false;
+  Dims lane = r.x[0].shape();
+  if (r.axis[0] >= 0) lane.erase(std::size_t(r.axis[0]));
+  Type t = make_type(r.x[0].dtype(), lane), result;
+  r.prim.shape({&t, 1}, r.params, &result);
+  return true;
+}
 // The operand with its batch on axis 0, broadcast there if it is unmapped.
 Array front(const BatchRule& r) { return lax::batch_to_front(r.x[0], r.axis[0], r.size); }
 Array times(const Array& x, std::int64_t n) {
@@ -88,7 +98,9 @@ void reduction_batch(BatchRule& r) {
   CollectiveParams p = r.params.as<CollectiveParams>();
   Array x = r.x[0];
   int axis = r.axis[0];
-  if (!r.axis_name.empty() && std::erase(p.axes, r.axis_name)) {
+  if (auto it = std::find(p.axes.begin(), p.axes.end(), r.axis_name);
+      it != p.axes.end() && mine(r, *it)) {
+    p.axes.erase(it);
     if constexpr (kind == Over::sum)
       x = axis < 0 ? times(x, r.size) : lax::reduce_sum(x, {axis});
     else if (axis >= 0)
@@ -124,7 +136,7 @@ void ppermute_transpose(TransposeRule& r) {
 }
 void ppermute_batch(BatchRule& r) {
   auto& p = r.params.as<PermuteParams>();
-  if (!names(r, p.axis_name)) {
+  if (!mine(r, p.axis_name)) {
     *r.y = bind(ppermute_p, p, r.x[0]);
     *r.y_axis = r.axis[0];
     return;
@@ -180,7 +192,7 @@ void all_gather_transpose(TransposeRule& r) {
 void all_gather_batch(BatchRule& r) {
   AllGatherParams p = r.params.as<AllGatherParams>();
   Array x = front(r);
-  if (!names(r, p.axis_name)) {
+  if (!mine(r, p.axis_name)) {
     ++p.all_gather_dimension;
     *r.y = bind(all_gather_p, p, x);
     *r.y_axis = 0;
@@ -218,7 +230,7 @@ void reduce_scatter_transpose(TransposeRule& r) {
 }
 void reduce_scatter_batch(BatchRule& r) {
   ReduceScatterParams p = r.params.as<ReduceScatterParams>();
-  if (!names(r, p.axis_name)) {
+  if (!mine(r, p.axis_name)) {
     ++p.scatter_dimension;
     *r.y = bind(reduce_scatter_p, p, front(r));
     *r.y_axis = 0;
@@ -257,7 +269,7 @@ void all_to_all_batch(BatchRule& r) {
   AllToAllParams p = r.params.as<AllToAllParams>();
   Array x = front(r);
   *r.y_axis = 0;
-  if (!names(r, p.axis_name)) {
+  if (!mine(r, p.axis_name)) {
     ++p.split_axis;
     ++p.concat_axis;
     *r.y = bind(all_to_all_p, p, x);

@@ -2,8 +2,9 @@
 //
 //   result axes = batch, the left operand's free axes, the right one's free axes
 //
-// Bilinear: the transpose with respect to one operand is a dot_general of the cotangent with the other.  No operand is
-// moved in memory for batching: a batch axis is named where it stands.
+// Operands of different types are promoted, or computed in preferred_element_type.  Bilinear: the transpose with respect
+// to one operand is a dot_general of the cotangent with the other.  No operand is moved in memory for batching: a batch
+// axis is named where it stands.
 #include <algorithm>
 #include "jaxpp/ops/rules.h"
 
@@ -29,28 +30,32 @@ void check_pairs(const char* what, Type x, Type y, const Dims& a, const Dims& b)
                  to_string(n) + " on axis " + to_string(b[i]) + ".");
   }
 }
-Dims both(const Dims& a, const Dims& b) {
-  Dims d = a;
-  d.append(b.begin(), b.end());
-  return d;
+void check_operand(Type x, const char* what, const Dims& contracting, const Dims& batch) {
+  check_dims(contracting, x->shape.size(), "dot_general", what, x);
+  check_dims(batch, x->shape.size(), "dot_general", what, x);
+  for (auto b : batch)
+    if (position(contracting, b) >= 0) [[unlikely]]
+      rule_error(std::string("dot_general: ") + what + " " + to_string(b) +
+                 " is both a batch and a contracting one, operand " + x->str() + ".");
+}
+void append_free(Shape& s, Type x, const Dims& contracting, const Dims& batch) {
+  for (std::size_t i = 0; i < x->shape.size(); ++i)
+    if (position(contracting, std::int64_t(i)) < 0 && position(batch, std::int64_t(i)) < 0)
+      s.push_back(x->shape[i]);
 }
 void dot_shape(Types x, Params p, Type* y) {
   const auto& q = p.as<DotParams>();
   const DotDims& d = q.dimension_numbers;
-  check_dims(both(d.lhs_contracting, d.lhs_batch), x[0]->shape.size(), "dot_general", "left axis",
-             x[0]);
-  check_dims(both(d.rhs_contracting, d.rhs_batch), x[1]->shape.size(), "dot_general", "right axis",
-             x[1]);
+  check_operand(x[0], "left axis", d.lhs_contracting, d.lhs_batch);
+  check_operand(x[1], "right axis", d.rhs_contracting, d.rhs_batch);
   check_pairs("contracting", x[0], x[1], d.lhs_contracting, d.rhs_contracting);
   check_pairs("batch", x[0], x[1], d.lhs_batch, d.rhs_batch);
-  if (x[0]->dtype != x[1]->dtype && !q.preferred_element_type) [[unlikely]]
-    rule_error("dot_general: operand types differ: " + x[0]->str() + " and " + x[1]->str() + ".");
   Shape s = pick(x[0]->shape, d.lhs_batch);
-  for (auto i : without(x[0]->shape.size(), d.lhs_contracting, d.lhs_batch))
-    s.push_back(x[0]->shape[std::size_t(i)]);
-  for (auto i : without(x[1]->shape.size(), d.rhs_contracting, d.rhs_batch))
-    s.push_back(x[1]->shape[std::size_t(i)]);
-  *y = make_type(q.preferred_element_type.value_or(x[0]->dtype), s);
+  append_free(s, x[0], d.lhs_contracting, d.lhs_batch);
+  append_free(s, x[1], d.rhs_contracting, d.rhs_batch);
+  const DType both =
+      x[0]->dtype == x[1]->dtype ? x[0]->dtype : promote_types(x[0]->dtype, x[1]->dtype);
+  *y = make_type(q.preferred_element_type.value_or(both), s);
 }
 void dot_jvp(JvpRule& r) {
   r.prim.bind(r.x, r.params, r.y, Loc::current());
@@ -81,7 +86,8 @@ void dot_transpose(TransposeRule& r) {
   other = lax::convert_element_type(other, r.ct[0].dtype());
   // Axes of the product: batch, my free ones, my contracted ones in the order they have in `other`.
   Array ct = lax::dot_general(r.ct[0], other, {ct_other, other_free, iota_dims(nb), other_b});
-  Dims order = both(my_b, my_free), sorted = other_k;
+  Dims order = my_b, sorted = other_k;
+  order.append(my_free.begin(), my_free.end());
   std::sort(sorted.begin(), sorted.end());
   for (auto c : sorted) order.push_back(my_k[std::size_t(position(other_k, c))]);
   r.add(i, lax::convert_element_type(lax::transpose(ct, inverse(order)), r.x_types[i]->dtype));

@@ -1,8 +1,9 @@
-// elementwise.cc -- what a row of elementwise.def becomes, and the elementwise operations with parameters or with more
-// than two operands.
+// elementwise.cc -- what a row of elementwise.def becomes, and the elementwise operations with
+// parameters or with more than two operands.
 //
-// A row gives a primitive with all its rules, and the function that binds it.  The tangent column is compiled twice: as
-// the jvp rule, and, where the row is linear, with a cotangent in place of dx as the transpose rule.
+// A row gives a primitive with all its rules, and the function that binds it.  The tangent column
+// is compiled twice: as the jvp rule, and, where the row is linear, with a cotangent in place of dx
+// as the transpose rule.
 #include "jaxpp/ops/elementwise.h"
 #include "jaxpp/operators.h"
 #include "jaxpp/ops/rules.h"
@@ -31,7 +32,9 @@ Array winner(const Array& x, const Array& y, const Array& z) {
 }
 
 constexpr bool differentiable(std::string_view tangent) { return tangent != "zero"; }
-Type boolean(Type t) { return t->shape.empty() ? scalar_type(DType::b1) : make_type(DType::b1, t->shape); }
+Type boolean(Type t) {
+  return t->shape.empty() ? scalar_type(DType::b1) : make_type(DType::b1, t->shape);
+}
 
 }  // namespace
 
@@ -97,7 +100,8 @@ namespace {
 void check_linear(const char* op, Linear linear, const TransposeRule& r) {
   const bool both = r.linear(0) && r.linear(1);
   if ((linear == Linear::XorY && both) || (linear == Linear::X && r.linear(1)))
-    rule_error(std::string(op) + ": not linear in " + (linear == Linear::X ? "its second operand." : "both operands at once."));
+    rule_error(std::string(op) + ": not linear in " +
+               (linear == Linear::X ? "its second operand." : "both operands at once."));
 }
 }  // namespace
 #include "jaxpp/ops/elementwise.def"
@@ -105,18 +109,23 @@ void check_linear(const char* op, Linear linear, const TransposeRule& r) {
 #undef BINARY
 #undef COMPARE
 
-// ---- select_n: which, case 0, case 1, ...; which is bool or int32, of rank 0 or of the cases' shape
+// ---- select_n: which, case 0, case 1, ...; which is bool or int32, of rank 0 or of the cases'
+// shape
 namespace {
 void select_n_shape(Types in, Params, Type* out) {
-  need(in.size() >= 2, "select_n", "needs at least one case.");
+  if (in.size() < 2) [[unlikely]]
+    rule_error("select_n: needs at least one case.");
   const Type which = in[0], first = in[1];
-  need(is_bool(which->dtype) || which->dtype == DType::i32, "select_n",
-       "the selector must be bool or i32, not " + which->str() + ".");
-  need(!is_bool(which->dtype) || in.size() <= 3, "select_n", "a bool selector chooses between at most two cases.");
+  if (!is_bool(which->dtype) && which->dtype != DType::i32) [[unlikely]]
+    rule_error("select_n: the selector must be bool or i32, not " + which->str() + ".");
+  if (is_bool(which->dtype) && in.size() > 3) [[unlikely]]
+    rule_error("select_n: a bool selector chooses between at most two cases.");
   for (Type t : in.subspan(2))
-    need(t == first, "select_n", "cases differ: " + first->str() + " and " + t->str() + ".");
-  need(which->shape.empty() || which->shape == first->shape, "select_n",
-       "the selector " + which->str() + " must be a scalar or have the shape of the cases, " + first->str() + ".");
+    if (t != first) [[unlikely]]
+      rule_error("select_n: cases differ: " + first->str() + " and " + t->str() + ".");
+  if (!which->shape.empty() && which->shape != first->shape) [[unlikely]]
+    rule_error("select_n: the selector " + which->str() +
+               " must be a scalar or have the shape of the cases, " + first->str() + ".");
   *out = first;
 }
 void select_n_jvp(JvpRule& r) {
@@ -132,14 +141,13 @@ void select_n_jvp(JvpRule& r) {
 }
 void select_n_transpose(TransposeRule& r) {
   if (r.linear(0)) rule_error("select_n: not linear in its selector.");
-  const Array &which = r.x[0], &ct = r.ct[0];
-  Array zeros;
+  const Array zeros = full(r.ct[0].type(), 0);
+  Results cases(r.x.size() - 1, zeros);
   for (std::size_t i = 1; i < r.x.size(); ++i) {
     if (!r.wanted(i)) continue;
-    if (!zeros.defined()) zeros = full(ct.type(), 0);
-    if (!is_bool(which.dtype())) r.add(i, select_n(which == int(i - 1), {{zeros, ct}}));
-    else if (i == 1) r.add(i, select_n(which, {{ct, zeros}}));
-    else r.add(i, select_n(which, {{zeros, ct}}));
+    cases[i - 1] = r.ct[0];
+    r.add(i, select_n(r.x[0], args(cases)));
+    cases[i - 1] = zeros;
   }
 }
 void select_n_batch(BatchRule& r) {
@@ -151,8 +159,10 @@ void select_n_batch(BatchRule& r) {
   for (std::size_t i = 1; i < r.x.size(); ++i) x.push_back(batch_at(r.x[i], r.axis[i], r.size, at));
   Array which = r.x[0];
   const Shape& shape = x[0].shape();
-  if (r.axis[0] >= 0 && which.shape().size() < shape.size()) which = broadcast_in_dim(which, shape, {at});
-  else if (r.axis[0] >= 0 || which.ndim() > 0) which = batch_at(which, r.axis[0], r.size, at);
+  if (r.axis[0] >= 0 && which.shape().size() < shape.size())
+    which = broadcast_in_dim(which, shape, {at});
+  else if (r.axis[0] >= 0 || which.ndim() > 0)
+    which = batch_at(which, r.axis[0], r.size, at);
   *r.y = select_n(which, args(x));
   *r.y_axis = at;
 }
@@ -176,13 +186,17 @@ Array lax::select(const Array& pred, const Array& on_true, const Array& on_false
 // ---- clamp: low, x, high; bounds are of rank 0 or of x's shape
 namespace {
 void clamp_shape(Types in, Params, Type* out) {
-  need(in.size() == 3, "clamp", "takes three operands.");
+  if (in.size() != 3) [[unlikely]]
+    rule_error("clamp: takes three operands.");
   const Type x = in[1];
-  need(in_domain(Domain::Ordered, x->dtype), "clamp", "not defined for " + x->str() + ".");
+  if (!in_domain(Domain::Ordered, x->dtype)) [[unlikely]]
+    rule_error("clamp: not defined for " + x->str() + ".");
   for (Type bound : {in[0], in[2]}) {
-    need(bound->dtype == x->dtype, "clamp", "dtypes differ: " + bound->str() + " and " + x->str() + ".");
-    need(bound->shape.empty() || bound->shape == x->shape, "clamp",
-         "the bound " + bound->str() + " must be a scalar or have the shape of " + x->str() + ".");
+    if (bound->dtype != x->dtype) [[unlikely]]
+      rule_error("clamp: dtypes differ: " + bound->str() + " and " + x->str() + ".");
+    if (!bound->shape.empty() && bound->shape != x->shape) [[unlikely]]
+      rule_error("clamp: the bound " + bound->str() + " must be a scalar or have the shape of " +
+                 x->str() + ".");
   }
   *out = x;
 }
@@ -192,7 +206,8 @@ void clamp_jvp(JvpRule& r) {
   const Array &low = r.x[0], &x = r.x[1], &high = r.x[2];
   const Type t = r.y[0].type();
   auto where = [&](const Array& mask, const Array& tangent) {
-    r.dy[0] = add_tangents(r.dy[0], select_n(fit(mask, boolean(t)), {{full(t, 0), fit(tangent, t)}}));
+    r.dy[0] =
+        add_tangents(r.dy[0], select_n(fit(mask, boolean(t)), {{full(t, 0), fit(tangent, t)}}));
   };
   if (r.dx[0].defined()) where((low > x) & (low < high), r.dx[0]);
   if (r.dx[1].defined()) where((x > low) & (x < high), r.dx[1]);
@@ -212,7 +227,8 @@ void clamp_batch(BatchRule& r) {
   *r.y_axis = at;
 }
 }  // namespace
-const Primitive clamp_p = {.name = "clamp", .shape = clamp_shape, .jvp = clamp_jvp, .batch = clamp_batch};
+const Primitive clamp_p = {
+    .name = "clamp", .shape = clamp_shape, .jvp = clamp_jvp, .batch = clamp_batch};
 Array lax::clamp(const Array& low, const Array& x, const Array& high, Loc loc) {
   return clamp_p.apply({}, loc, low, x, high);
 }
@@ -247,8 +263,9 @@ namespace {
 void integer_pow_shape(Types in, Params p, Type* out) {
   *out = unary_type("integer_pow", Domain::Number, in);
   const std::int64_t y = p.as<PowParams>().y;
-  need(y >= 0 || !is_integer(in[0]->dtype), "integer_pow",
-       in[0]->str() + " cannot be raised to the negative power " + std::to_string(y) + ".");
+  if (y < 0 && is_integer(in[0]->dtype)) [[unlikely]]
+    rule_error("integer_pow: " + in[0]->str() + " cannot be raised to the negative power " +
+               std::to_string(y) + ".");
 }
 void integer_pow_jvp(JvpRule& r) {
   r.prim.bind(r.x, r.params, r.y, Loc::current());
@@ -263,7 +280,9 @@ const Primitive integer_pow_p = {.name = "integer_pow",
                                  .jvp = integer_pow_jvp,
                                  .batch = unary_batch,
                                  .params = &params_ops<PowParams>};
-Array lax::integer_pow(const Array& x, std::int64_t y, Loc loc) { return integer_pow_p.apply(PowParams{y}, loc, x); }
+Array lax::integer_pow(const Array& x, std::int64_t y, Loc loc) {
+  return integer_pow_p.apply(PowParams{y}, loc, x);
+}
 
 // ---- round, reduce_precision
 namespace {
@@ -271,10 +290,12 @@ void round_shape(Types in, Params, Type* out) { *out = unary_type("round", Domai
 void reduce_precision_shape(Types in, Params p, Type* out) {
   *out = unary_type("reduce_precision", Domain::Float, in);
   const auto& q = p.as<PrecisionParams>();
-  need(q.exponent_bits >= 1, "reduce_precision",
-       "exponent_bits must be positive, not " + std::to_string(q.exponent_bits) + ".");
-  need(q.mantissa_bits >= 0, "reduce_precision",
-       "mantissa_bits must not be negative: " + std::to_string(q.mantissa_bits) + ".");
+  if (q.exponent_bits < 1) [[unlikely]]
+    rule_error("reduce_precision: exponent_bits must be positive, not " +
+               std::to_string(q.exponent_bits) + ".");
+  if (q.mantissa_bits < 0) [[unlikely]]
+    rule_error("reduce_precision: mantissa_bits must not be negative: " +
+               std::to_string(q.mantissa_bits) + ".");
 }
 void reduce_precision_transpose(TransposeRule& r) {
   Array y;
@@ -293,7 +314,9 @@ const Primitive reduce_precision_p = {.name = "reduce_precision",
                                       .transpose = reduce_precision_transpose,
                                       .batch = unary_batch,
                                       .params = &params_ops<PrecisionParams>};
-Array lax::round(const Array& x, RoundingMethod m, Loc loc) { return round_p.apply(RoundParams{m}, loc, x); }
+Array lax::round(const Array& x, RoundingMethod m, Loc loc) {
+  return round_p.apply(RoundParams{m}, loc, x);
+}
 Array lax::reduce_precision(const Array& x, int exponent_bits, int mantissa_bits, Loc loc) {
   return reduce_precision_p.apply(PrecisionParams{exponent_bits, mantissa_bits}, loc, x);
 }
@@ -304,14 +327,16 @@ void bitcast_shape(Types in, Params p, Type* out) {
   const Type x = unary_type("bitcast_convert_type", Domain::Any, in);
   const DType from = x->dtype, to = p.as<ConvertParams>().new_dtype;
   const bool opaque = is_bool(from) || is_bool(to) || is_complex(from) || is_complex(to);
-  need(from == to || !opaque, "bitcast_convert_type",
-       std::string("not defined between ") + name(from) + " and " + name(to) + ".");
+  if (from != to && opaque) [[unlikely]]
+    rule_error(std::string("bitcast_convert_type: not defined between ") + name(from) + " and " +
+               name(to) + ".");
   Shape shape = x->shape;
   if (width(to) < width(from)) shape.push_back(std::int64_t(width(from) / width(to)));
   if (width(to) > width(from)) {
     const auto ratio = std::int64_t(width(to) / width(from));
-    need(!shape.empty() && shape.back() == ratio, "bitcast_convert_type",
-         x->str() + " needs a last axis of size " + std::to_string(ratio) + " to become " + name(to) + ".");
+    if (shape.empty() || shape.back() != ratio) [[unlikely]]
+      rule_error("bitcast_convert_type: " + x->str() + " needs a last axis of size " +
+                 std::to_string(ratio) + " to become " + name(to) + ".");
     shape.pop_back();
   }
   *out = make_type(to, shape);
@@ -335,10 +360,14 @@ Array lax::bitcast_convert_type(const Array& x, DType d, Loc loc) {
 
 // ---- stop_gradient: the identity, without tangent
 namespace {
-void stop_gradient_shape(Types in, Params, Type* out) { *out = unary_type("stop_gradient", Domain::Any, in); }
+void stop_gradient_shape(Types in, Params, Type* out) {
+  *out = unary_type("stop_gradient", Domain::Any, in);
+}
 }  // namespace
-const Primitive stop_gradient_p = {
-    .name = "stop_gradient", .shape = stop_gradient_shape, .batch = unary_batch, .differentiable = false};
+const Primitive stop_gradient_p = {.name = "stop_gradient",
+                                   .shape = stop_gradient_shape,
+                                   .batch = unary_batch,
+                                   .differentiable = false};
 Array lax::stop_gradient(const Array& x, Loc loc) { return stop_gradient_p.apply({}, loc, x); }
 
 }  // namespace jaxpp

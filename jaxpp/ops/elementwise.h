@@ -1,4 +1,5 @@
-// elementwise.h -- the vocabulary of elementwise.def, and the rules that elementwise operations share.
+// elementwise.h -- the vocabulary of elementwise.def, and the rules that elementwise operations
+// share.
 #pragma once
 #include "jaxpp/core/primitive.h"
 
@@ -29,7 +30,8 @@ constexpr bool in_domain(Domain domain, DType d) {
   return false;
 }
 
-/// The operands in which an operation is linear.  XorY: bilinear, linear in either while the other is known.
+/// The operands in which an operation is linear.  XorY: bilinear, linear in either while the other
+/// is known.
 enum class Linear { None, X, XandY, XorY };
 
 /// The element type of the result: that of the operands, of their real parts, or bool.
@@ -38,12 +40,21 @@ constexpr DType result_dtype(Result r, DType d) {
   return r == Result::Same ? d : r == Result::RealPart ? real_of(d) : DType::b1;
 }
 
-/// Checks one operand; its type.
-Type unary_type(const char* op, Domain, Types x);
-/// Checks two operands: equal dtypes, and shapes that are equal, or of rank 0, or of equal rank with sizes equal or 1.
-/// The type of the broadcast operands.
-Type broadcast_type(const char* op, Domain, Types x);
-Type broadcast_type(const char* op, Type x, Type y);
+Type checked_type(const char* op, Domain, Types x);      // one operand, or an error
+Type broadcasted_type(const char* op, Domain, Types x);  // two
+/// One operand's type, checked.
+inline Type unary_type(const char* op, Domain domain, Types x) {
+  if (x.size() == 1 && in_domain(domain, x[0]->dtype)) [[likely]]
+    return x[0];
+  return checked_type(op, domain, x);
+}
+/// The type of two broadcast operands.  They have equal dtypes, and shapes that are equal, or of
+/// rank 0, or of equal rank with sizes equal or 1.
+inline Type broadcast_type(const char* op, Domain domain, Types x) {
+  if (x.size() == 2 && x[0] == x[1] && in_domain(domain, x[0]->dtype)) [[likely]]
+    return x[0];
+  return broadcasted_type(op, domain, x);
+}
 /// A tangent that missed the broadcast of its operation.
 Array fit(const Array& tangent, Type to);
 /// The transpose of that broadcast: a cotangent summed over what was repeated.

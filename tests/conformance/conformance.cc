@@ -118,7 +118,7 @@ class Case {
     auto cache = std::make_shared<JitCache>();
     return [cache, f](Args x, Results& y) {
       std::vector<Array> owned(x.begin(), x.end());
-      jit_flat(*cache, "case", flat(f), owned, {}, nullptr, y, Loc::current());
+      jit_flat(*cache, "case", flat(f), owned, {}, nullptr, y, false, Loc::current());
     };
   }
   void every_way(const std::string& what, const Transform& t, Args x, const Results& want,
@@ -195,11 +195,13 @@ class Case {
   }
   static void instantiate(const Results& y, Results& dy) {
     for (std::size_t i = 0; i < dy.size(); ++i)
-      if (!dy[i].defined() && is_inexact(y[i].dtype())) dy[i] = zeros(y[i].type());
+      if (!dy[i].defined()) dy[i] = zeros(y[i].type());
   }
   static void pull(const Fn& f, Args x, Args ct, Results& g) {
     Results y;
     LinearMap::of(flat(f), x, y, "conformance", Loc::current()).pull(ct, g, Loc::current());
+    for (std::size_t i = 0; i < g.size(); ++i)
+      if (!g[i].defined()) g[i] = zeros(x[i].type());
   }
   void vjp(const json& e) const {
     Results all = x_;

@@ -1,0 +1,135 @@
+// corner_values_test.cc -- where a derivative is a convention (at kinks, ties, infinities), and where a value is one (out
+// of range, wrapping, NaN): what JAX does, measured.
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <limits>
+#include "jaxpp/jaxpp.h"
+
+using namespace jaxpp;
+
+namespace {
+
+constexpr double inf = std::numeric_limits<double>::infinity(),
+                 nan = std::numeric_limits<double>::quiet_NaN();
+using V = std::vector<double>;
+V list(const Array& a) { return a.to_vector(); }
+template <class F>
+double slope(F f, double x) {
+  const double eager = double(grad(f)(x)), jitted = double(jit(grad(f))(x)),
+               forward = double(jvp(f, x, 1.0).second);
+  if (std::isnan(eager)) {
+    CHECK(std::isnan(jitted));
+    CHECK(std::isnan(forward));
+  } else {
+    CHECK(jitted == eager);
+    CHECK(forward == eager);
+  }
+  return eager;
+}
+
+}  // namespace
+
+TEST_CASE("corner: kinks") {
+  auto absolute = [](Array x) { return abs(x); };
+  CHECK(slope(absolute, 0.0) == 0);
+  CHECK(slope(absolute, -2.0) == -1);
+  CHECK(slope([](Array x) { return nn::relu(x); }, 0.0) == 0);
+  CHECK(slope([](Array x) { return maximum(x, Array(0.0)); }, 0.0) == 0.5);
+  CHECK(slope([](Array x) { return minimum(x, Array(0.0)); }, 0.0) == 0.5);
+  CHECK(slope([](Array x) { return maximum(x, x); }, 3.0) == 1);
+  CHECK(slope([](Array x) { return clip(x, 0.0, 1.0); }, 1.0) == 0.5);
+  CHECK(slope([](Array x) { return clip(x, 0.0, 1.0); }, 0.0) == 0.5);
+  CHECK(slope([](Array x) { return lax::clamp(Array(0.0), x, Array(1.0)); }, 1.0) == 0);
+  CHECK(slope([](Array x) { return lax::clamp(Array(0.0), x, Array(1.0)); }, 0.5) == 1);
+  for (double x : {0.0, 0.3, 1.0}) {
+    CHECK(slope([](Array v) { return sign(v); }, x) == 0);
+    CHECK(slope([](Array v) { return floor(v); }, x) == 0);
+    CHECK(slope([](Array v) { return rint(v); }, x) == 0);
+  }
+  CHECK(slope([](Array x) { return lax::rem(x, Array(2.0)); }, 3.0) == 1);
+}
+
+TEST_CASE("corner: ties") {
+  CHECK(list(grad([](Array x) { return max(x); })(Array{1., 3., 3., 2.})) == V{0, 0.5, 0.5, 0});
+  CHECK(list(grad([](Array x) { return min(x); })(Array{1., 1., 1., 2.})) ==
+        V{1. / 3, 1. / 3, 1. / 3, 0});
+  // A stable sort: the gradient follows the permutation.
+  CHECK(list(grad([](Array x) {
+          return dot(sort(x), Array{1., 10., 100.});
+        })(Array{2., 1., 2.})) == V{10, 1, 100});
+  CHECK(argsort(Array{2., 1., 2., 1.}).to_vector<int>() == std::vector<int>{1, 3, 0, 2});
+  CHECK(list(grad([](Array x) { return sum(cumprod(x)); })(Array{2., 0., 3.}))[1] == 8);
+  CHECK(list(grad([](Array x) { return prod(x); })(Array{2., 0., 3.})) == V{0, 6, 0});
+}
+
+TEST_CASE("corner: infinite and undefined slopes") {
+  CHECK(slope([](Array x) { return sqrt(x); }, 0.0) == inf);
+  CHECK(std::isnan(double(grad([](Array x) { return sqrt(sum(x * x)); })(Array{0., 0.})(0))));
+  CHECK(std::isnan(slope([](Array x) { return where(x > 0, log(x), 0.0); }, 0.0)));
+  CHECK(slope([](Array x) { return log(x); }, 0.0) == inf);
+  CHECK(slope([](Array x) { return 1 / x; }, 0.0) == -inf);
+  CHECK(slope([](Array x) { return nn::softplus(x); }, 1000.0) == 1);
+  CHECK(slope([](Array x) { return nn::logsumexp(stack({x, x})); }, 1000.0) == 1);
+  CHECK(slope([](Array x) { return logaddexp(x, Array(-inf)); }, 1.0) == 1);
+  CHECK(slope([](Array x) { return tanh(x); }, 1000.0) == 0);
+  CHECK(slope([](Array x) { return logistic(x); }, -1000.0) == 0);
+}
+
+TEST_CASE("corner: powers") {
+  auto p = [](Array x, Array y) { return pow(x, y); };
+  auto [dx, dy] = grad<0, 1>(p)(0.0, 0.0);
+  CHECK(std::isnan(double(dx)));
+  CHECK(double(dy) == 0);
+  CHECK(slope([](Array x) { return pow(x, 2.0); }, 0.0) == 0);
+  CHECK(slope([](Array x) { return pow(x, 2.0); }, -1.0) == -2);
+  CHECK(slope([](Array x) { return lax::integer_pow(x, 0); }, 0.0) == 0);
+  CHECK(slope([](Array x) { return lax::integer_pow(x, 1); }, 0.0) == 1);
+  CHECK(slope([](Array x) { return lax::integer_pow(x, 2); }, 0.0) == 0);
+  CHECK(slope([](Array x) { return lax::integer_pow(x, 3); }, -2.0) == 12);
+  CHECK(double(grad<1>(p)(0.0, 2.0)) == 0);
+}
+
+TEST_CASE("corner: NaN") {
+  CHECK(std::isnan(double(max(Array{1., nan, 2.}))));
+  CHECK(std::isnan(double(maximum(Array(nan), Array(1.0)))));
+  CHECK(int(argmax(Array{1., nan, 2., nan})) == 1);
+  CHECK(int(argmin(Array{1., nan, 2.})) == 1);
+  V sorted = list(sort(Array{nan, 2., -inf, 1., inf}));
+  CHECK(V(sorted.begin(), sorted.end() - 1) == V{-inf, 1, 2, inf});
+  CHECK(std::isnan(sorted.back()));
+}
+
+TEST_CASE("corner: indices out of range") {
+  Array x = {10., 20., 30.};
+  auto take = [](Array v, Array i) { return v(i); };
+  CHECK(double(take(x, Array(-1))) == 30);  // negative ones count from the end
+  CHECK(list(jit(take)(x, Array{0, -1, 2})) == V{10, 30, 30});
+  CHECK(list(x.at(Array{7}).set(1.0)) == V{10, 20, 30});  // updates out of range are dropped
+  CHECK(list(x.at(Array{-1}).add(1.0)) == V{10, 20, 31});
+  CHECK(list(lax::dynamic_slice(x, std::vector<Array>{Array(2)}, {2})) ==
+        V{20, 30});  // the start is clamped
+  CHECK(list(lax::dynamic_update_slice(x, Array{1., 2.}, std::vector<Array>{Array(9)})) ==
+        V{10, 1, 2});
+}
+
+TEST_CASE("corner: integers") {
+  Array u = Array(250).astype(u8);
+  CHECK(int(u + Array(10).astype(u8)) == 4);
+  CHECK(int(Array(2147483647) + Array(1)) == -2147483647 - 1);
+  CHECK(int(Array(1e20).astype(i32)) == 2147483647);  // conversions saturate
+  CHECK(int(Array(-1e20).astype(i32)) == -2147483647 - 1);
+  CHECK(int(Array(nan).astype(i32)) == 0);
+  CHECK(int(floor_divide(Array(-7), Array(2))) == -4);
+  CHECK(int(lax::div(Array(-7), Array(2))) == -3);
+  CHECK(int(remainder(Array(-7), Array(3))) == 2);
+  CHECK(int(lax::rem(Array(-7), Array(3))) == -1);
+  CHECK_NOTHROW(lax::div(Array(1), Array(0)));
+  CHECK_NOTHROW(lax::rem(Array(1), Array(0)));
+}
+
+TEST_CASE("corner: perturbations do not meet") {
+  CHECK(double(grad([](Array x) { return x * grad([x](Array y) { return x + y; })(1.0); })(1.0)) ==
+        1);
+  CHECK(double(grad([](Array x) { return x * grad([x](Array y) { return x * y; })(2.0); })(3.0)) ==
+        6);
+}
