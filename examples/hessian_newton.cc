@@ -16,7 +16,7 @@ int main() {
   // Newton: solve H d = -g.
   auto newton = jit([](Array x) { return x - linalg::solve(hessian(rosenbrock)(x), grad(rosenbrock)(x)); });
   Array x = {1.2, 1.2, 1.2};
-  for (int i = 0; i < 6; ++i) {
+  for (int i = 0; i < 8; ++i) {
     std::printf("step %d  f = %.2e\n", i, double(rosenbrock(x)));
     x = newton(x);
   }

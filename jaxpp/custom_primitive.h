@@ -12,8 +12,9 @@
 // should survive in a jaxpr.  A function built from jaxpp's operations needs no primitive; to give it its own derivative,
 // use custom_jvp or custom_vjp.
 //
-// The functions given here may not capture anything (they become plain function pointers: a primitive lives for ever);
-// a static parameter comes first if the primitive has parameters:
+// The functions given here may not capture anything (they become plain function pointers: a primitive lives for ever), but
+// they may name the primitive itself if its type is spelled out, not `auto`.  A static parameter comes first if there are
+// parameters:
 //
 //   struct ScaleParams { double by = 1;  JAXPP_PARAMS(ScaleParams, by) };
 //   static const CustomPrimitive<ScaleParams> scale =
@@ -56,6 +57,10 @@ void lanes_batch(BatchRule&);
 // Parameters of a function, by its call operator.
 template <class F>
 struct Signature : Signature<decltype(&F::operator())> {};
+template <class F>
+concept PlainFunction = std::is_empty_v<F> && std::is_default_constructible_v<F> && requires {
+  &F::operator();
+};
 template <class R, class C, class... A>
 struct Signature<R (C::*)(A...) const> {
   static constexpr std::size_t arity = sizeof...(A);
@@ -250,8 +255,10 @@ class CustomPrimitive {
  private:
   template <class F>
   void own(const char* rule) {
-    static_assert(std::is_empty_v<F> && std::is_default_constructible_v<F>,
-                  "jaxpp: the functions of a primitive may not capture anything.");
+    static_assert(
+        internal::PlainFunction<F>,
+        "jaxpp: the functions of a primitive are lambdas without captures, their parameters "
+        "spelled out (const Array&, Type; not auto).");
     const Primitive* expected = nullptr;
     if (!internal::CustomRules<P, F>::owner.compare_exchange_strong(expected, prim_) &&
         expected != prim_)

@@ -64,7 +64,7 @@ void need_contiguous(const M& m, const char* op, Loc loc) {
       m.size() > 1 && (m.innerStride() != 1 || (!is_eigen_vector<M> && m.outerSize() > 1 &&
                                                 m.outerStride() != m.innerSize()));
   if (gaps)
-    fail(std::string(op) + ": the elements do not lie in memory without gaps.", loc, "E50",
+    fail(std::string(op) + ": the elements do not lie in memory without gaps.", loc, "E55",
          "Convert instead, which copies: Array(m).");
 }
 template <class M>
@@ -159,7 +159,7 @@ auto as_eigen(const Array& x, Loc loc = Loc::current()) {
   using M = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   const auto elements = x.span<S>(loc);
   if (x.ndim() != 2)
-    internal::fail("as_eigen: needs rank 2, the array is " + x.type()->str() + ".", loc, "E51",
+    internal::fail("as_eigen: needs rank 2, the array is " + x.type()->str() + ".", loc, "E56",
                    x.ndim() == 1 ? "Use as_eigen_vector." : "Reshape it first.");
   return Eigen::Map<const M>(elements.data(), x.shape()[0], x.shape()[1]);
 }

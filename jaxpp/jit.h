@@ -26,21 +26,133 @@ struct OutTree {
 };
 template <class In>
 inline constexpr char args_type_id = 0;  // its address stands for the type
-/// The static part of the arguments.  `in` must outlive the key; its Arrays have been taken out.
-template <class In>
-StaticKey static_key(const In& in) {
-  StaticKey key;
-  key.type = &args_type_id<In>;
-  if constexpr (!is_plain_tree<In>) {
-    key.value = &in;
-    key.equal = [](const void* a, const void* b) {
-      return same_structure<true>(*static_cast<const In*>(a), *static_cast<const In*>(b));
-    };
-    key.clone = [](const void* a) -> std::shared_ptr<const void> {
-      return std::make_shared<const In>(*static_cast<const In*>(a));
-    };
+
+/// The arguments of a call: what is passed as an lvalue is only looked at, so that a cached call touches no reference
+/// count; the rest is owned, and its Arrays are donated.
+template <class F, class... A>
+struct CallArgs {
+  template <std::size_t I>
+  using Given = std::tuple_element_t<I, std::tuple<A...>>;
+  template <std::size_t I>
+  using Value = Arg<F, I, Given<I>>;
+  template <std::size_t I>
+  static constexpr bool is_tree =
+      std::is_same_v<std::remove_cvref_t<Given<I>>, Value<I>> && !is_static_tree<Value<I>>;
+  template <std::size_t I>
+  using Held = std::conditional_t<std::is_lvalue_reference_v<Given<I>> && is_tree<I>,
+                                  const Value<I>&, Value<I>>;
+  template <class Index>
+  struct Types;
+  template <std::size_t... I>
+  struct Types<std::index_sequence<I...>> {
+    static_assert(
+        callable<F, Value<I>...>,
+        "jaxpp: the transformed function cannot be called with these arguments; compare their "
+        "number and "
+        "types with its parameters (it is called as const: a lambda may not be mutable).");
+    using In = std::tuple<Value<I>...>;
+    using Tuple = std::tuple<Held<I>...>;
+    static constexpr bool donates = ((is_tree<I> && !std::is_lvalue_reference_v<Given<I>>) || ...);
+    static Tuple make(A&&... a) { return Tuple(static_cast<Held<I>>(std::forward<A>(a))...); }
+    static In copy(const Tuple& t) { return In(std::get<I>(t)...); }
+    static bool same(const In& stored, const Tuple& t) {
+      return (same_structure<true, false, Value<I>>(std::get<I>(stored), std::get<I>(t)) && ...);
+    }
+  };
+  using Index = std::make_index_sequence<sizeof...(A)>;
+  using In = typename Types<Index>::In;
+  using R = Out<F, In>;
+
+  typename Types<Index>::Tuple values;
+  Results owned;  // where something is donated, or
+  SmallVec<Node*, 16> borrowed;
+  bool donate;
+
+  CallArgs(bool may_donate, A&&... a)
+      : values(Types<Index>::make(std::forward<A>(a)...)),
+        donate(may_donate && Types<Index>::donates) {
+    std::apply([&](auto&... v) { (add(v), ...); }, values);
   }
-  return key;
+  /// Null Arrays too: they are part of the key.
+  std::span<Array> arrays() {
+    if (donate) return {owned.data(), owned.size()};
+    return {reinterpret_cast<Array*>(borrowed.data()), borrowed.size()};
+  }
+  /// A value for every argument, with these Arrays.
+  In with(Args x) const {
+    In in = Types<Index>::copy(values);
+    std::size_t k = 0;
+    visit_arrays(in, [&](Array& a) { a = x[k++]; });
+    return in;
+  }
+  /// The static values, and what distinguishes one structure from another.
+  StaticKey key() const {
+    StaticKey k;
+    k.type = &args_type_id<In>;
+    if constexpr (!is_plain_tree<In>) {
+      k.value = this;
+      k.clone = [](const void* call) -> std::shared_ptr<const void> {
+        auto in =
+            std::make_shared<In>(Types<Index>::copy(static_cast<const CallArgs*>(call)->values));
+        visit_arrays(*in, [](Array& a) { a = Array(); });
+        return in;
+      };
+      k.equal = [](const void* stored, const void* call) {
+        return Types<Index>::same(*static_cast<const In*>(stored),
+                                  static_cast<const CallArgs*>(call)->values);
+      };
+    }
+    return k;
+  }
+
+ private:
+  template <class T>
+  void add(T& tree) {
+    visit_arrays(tree, [&](auto& a) {
+      if (!donate)
+        borrowed.push_back(a.node());
+      else if constexpr (std::is_const_v<std::remove_reference_t<decltype(a)>>)
+        owned.push_back(a);
+      else
+        owned.push_back(std::move(a));
+    });
+  }
+};
+
+/// What jit traces: f on a tree of arguments.  *tree receives the structure of the result where its type does not say it.
+template <class F, class Call>
+struct JitTracer {
+  const F& f;
+  const Call& call_args;
+  std::shared_ptr<const void> tree{};
+  void operator()(Args x, Results& y) {
+    using R = typename Call::R;
+    auto in = call_args.with(x);
+    R result = call(f, in);
+    Nulls nulls;
+    take_leaves(result, y, nulls);
+    if (!is_plain_tree<R> || !nulls.empty())
+      tree = std::make_shared<const OutTree<R>>(OutTree<R>{std::move(result), nulls});
+  }
+};
+template <class R>
+R rebuild(const void* tree, Results& y) {
+  std::span<Array> leaves(y.data(), y.size());
+  if constexpr (is_plain_tree<R>) {
+    if (!tree) {
+      if constexpr (std::is_same_v<R, Array>)
+        return std::move(y[0]);
+      else {
+        R out{};
+        fill_leaves(out, leaves, {});
+        return out;
+      }
+    }
+  }
+  auto* t = static_cast<const OutTree<R>*>(tree);
+  R out(t->like);
+  fill_leaves(out, leaves, t->nulls);
+  return out;
 }
 }  // namespace internal
 
@@ -54,79 +166,26 @@ struct Jit {
 
   template <class... A>
   auto operator()(A&&... a) const {
-    auto in = internal::as_args<F>(std::forward<A>(a)...);
-    Results x, y;
-    take(in, x);
-    auto run = tracer(in);
-    std::shared_ptr<const void> tree;
-    run.tree = &tree;
-    internal::jit_flat(*cache, options.name, internal::flat(run), {x.data(), x.size()},
-                       internal::static_key(in), &tree, y, options.donate, loc);
-    return rebuild<internal::Out<F, decltype(in)>>(tree.get(), y);
+    internal::CallArgs<F, A&&...> in(options.donate, std::forward<A>(a)...);
+    internal::JitTracer<F, decltype(in)> run{f, in};
+    Results y;
+    internal::jit_flat(*cache, options.name, internal::flat(run), in.arrays(), in.key(), &run.tree,
+                       y, in.donate, loc);
+    return internal::rebuild<typename decltype(in)::R>(run.tree.get(), y);
   }
-  /// Traces and compiles for arguments like these without running, so that the first call is fast.
+  /// Traces and compiles for arguments like these, without running: the first call is then as fast as any.
   template <class... A>
   Jit compile(A&&... a) const {
-    auto in = internal::as_args<F>(std::forward<A>(a)...);
-    Results x;
-    take(in, x);
-    auto run = tracer(in);
-    std::shared_ptr<const void> tree;
-    run.tree = &tree;
-    internal::jit_compile_flat(*cache, options.name, internal::flat(run), args(x),
-                               internal::static_key(in), &tree, loc);
+    internal::CallArgs<F, A&&...> in(false, std::forward<A>(a)...);
+    internal::JitTracer<F, decltype(in)> run{f, in};
+    internal::jit_compile_flat(*cache, options.name, internal::flat(run), in.arrays(), in.key(),
+                               &run.tree, loc);
     return *this;
   }
   /// One line for each compilation so far: for which types, and what differed from the nearest earlier ones.
   std::string explain() const { return cache->explain(); }
   /// The number of compiled programs.
   std::size_t cache_size() const { return cache->size(); }
-
- private:
-  // Moving the Arrays out keeps those of moved-in arguments solely owned.  Null ones are passed too: they are part of
-  // the key.
-  template <class In>
-  static void take(In& in, Results& x) {
-    internal::visit_arrays(in, [&](Array& a) { x.push_back(std::move(a)); });
-  }
-  template <class In>
-  struct Tracer {
-    const F& f;
-    const In& in;
-    std::shared_ptr<const void>* tree = nullptr;
-    void operator()(Args x, Results& y) const {
-      In traced(in);
-      std::size_t k = 0;
-      internal::visit_arrays(traced, [&](Array& a) { a = x[k++]; });
-      using R = internal::Out<F, In>;
-      R result = internal::call(f, traced);
-      internal::Nulls nulls;
-      internal::take_leaves(result, y, nulls);
-      if (!is_plain_tree<R> || !nulls.empty())
-        *tree = std::make_shared<const internal::OutTree<R>>(
-            internal::OutTree<R>{std::move(result), nulls});
-    }
-  };
-  template <class In>
-  Tracer<In> tracer(const In& in) const {
-    return {f, in};
-  }
-  template <class R>
-  static R rebuild(const void* tree, Results& y) {
-    std::span<Array> leaves(y.data(), y.size());
-    if constexpr (is_plain_tree<R>) {
-      if (!tree) {
-        if constexpr (std::is_same_v<R, Array>) return std::move(y[0]);
-        R out{};
-        internal::fill_leaves(out, leaves, {});
-        return out;
-      }
-    }
-    auto* t = static_cast<const internal::OutTree<R>*>(tree);
-    R out(t->like);
-    internal::fill_leaves(out, leaves, t->nulls);
-    return out;
-  }
 };
 
 /// f, compiled.  jit(f, {.name = "step"})(args...);  jit(f).compile(args...);  jit(f).explain()

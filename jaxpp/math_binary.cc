@@ -67,7 +67,7 @@ void need_real(const Array& x, const char* op, Loc loc) {
   if (is_complex(x.dtype()))
     fail(std::string(op) + ": complex numbers have no order, the operands are " + x.type()->str() +
              ".",
-         user_loc(loc), "E25");
+         user_loc(loc), "E78");
 }
 Array differ_in_sign(const Array& x, const Array& y, Loc loc) {
   return lax::ne(lax::lt(x, number_like(x, 0, loc), loc), lax::lt(y, number_like(y, 0, loc), loc),
@@ -148,7 +148,7 @@ Array power(const Array& x, const Array& y, Loc loc) {
     if (n < 0 && !is_inexact(base.dtype()))
       fail("pow: integers to a negative power are fractions: " + x.type()->str() +
                " to the power " + std::to_string(n) + ".",
-           user_loc(loc), "E26", "Convert first: x.astype(f64).");
+           user_loc(loc), "E79", "Convert first: x.astype(f64).");
     return lax::integer_pow(base, n, loc);
   }
   Array a = x, b = y;

@@ -1,7 +1,7 @@
 // math_create.cc -- arrays from nothing: constants, ranges, identities, triangles, diagonals.
 //
-// Diagonals need no gather: in a matrix of m columns, flattened, a diagonal is a slice of stride m
-// + 1; building one is the transpose of that, padding with m zeros between the elements.
+// Diagonals need no gather: in a matrix of m columns, flattened, a diagonal is a slice of stride
+// m + 1; building one is the transpose of that, padding with m zeros between the elements.
 #include <cmath>
 #include "jaxpp/math_internal.h"
 
@@ -31,7 +31,7 @@ Array constant(DType d, const Shape& shape, double v, Loc loc) {
 void need_size(std::int64_t n, const char* op, const char* what, Loc loc) {
   if (n < 0)
     fail(std::string(op) + ": " + what + " " + std::to_string(n) + " is negative.", user_loc(loc),
-         "E29");
+         "E82");
 }
 }  // namespace
 Array zeros(const Shape& s, DType d, Loc loc) { return constant(d, s, 0, loc); }
@@ -71,21 +71,21 @@ Array arange(const Array& start, const Array& stop, const Array& step, std::opti
   const DType t =
       d.value_or(promote_types(promote_types(start.dtype(), stop.dtype()), step.dtype()));
   if (is_complex(t) || is_bool(t))
-    fail(std::string("arange: not for ") + name(t) + ".", user_loc(loc), "E31");
+    fail(std::string("arange: not for ") + name(t) + ".", user_loc(loc), "E84");
   double n;
   if (is_integer(promote_types(promote_types(start.dtype(), stop.dtype()), step.dtype()))) {
     const auto from = start.item<std::int64_t>(loc), to = stop.item<std::int64_t>(loc),
                by = step.item<std::int64_t>(loc);
-    if (by == 0) fail("arange: the step is 0.", user_loc(loc), "E31");
+    if (by == 0) fail("arange: the step is 0.", user_loc(loc), "E84");
     // in 128 bits: to - from may exceed 64
     const auto distance = __int128(to) - from + (by > 0 ? by - 1 : by + 1);
     n = double(distance / by);
   } else {
     const double by = step.item<double>(loc);
-    if (by == 0) fail("arange: the step is 0.", user_loc(loc), "E31");
+    if (by == 0) fail("arange: the step is 0.", user_loc(loc), "E84");
     n = std::ceil((stop.item<double>(loc) - start.item<double>(loc)) / by);
   }
-  if (!(n < 1e18)) fail("arange: not a finite number of elements.", user_loc(loc), "E31");
+  if (!(n < 1e18)) fail("arange: not a finite number of elements.", user_loc(loc), "E84");
   const Shape shape{n > 0 ? std::int64_t(n) : 0};
   const DType working = is_float(t) && width(t) == 2 ? DType::f32 : t;
   Array y = lax::iota(working, shape, 0, loc);
@@ -127,14 +127,14 @@ Array linspace(const Array& start, const Array& stop, std::int64_t num, bool end
 std::vector<Array> meshgrid(const std::vector<Array>& x, std::string_view indexing, Loc loc) {
   if (indexing != "xy" && indexing != "ij")
     fail("meshgrid: the indexing is \"xy\" or \"ij\", not \"" + std::string(indexing) + "\".",
-         user_loc(loc), "E32");
+         user_loc(loc), "E85");
   const std::size_t n = x.size();
   auto axis = [&](std::size_t i) { return indexing == "xy" && n >= 2 && i < 2 ? 1 - i : i; };
   Shape s(n);
   for (std::size_t i = 0; i < n; ++i) {
     need_array(x[i], "meshgrid", loc);
     if (x[i].ndim() != 1)
-      fail("meshgrid: takes vectors, not " + x[i].type()->str() + ".", user_loc(loc), "E33");
+      fail("meshgrid: takes vectors, not " + x[i].type()->str() + ".", user_loc(loc), "E86");
     s[axis(i)] = x[i].size();
   }
   std::vector<Array> y;
@@ -155,7 +155,7 @@ void need_matrix(const Array& x, const char* op, Loc loc) {
   need_array(x, op, loc);
   if (x.ndim() < 2)
     fail(std::string(op) + ": needs a matrix, or a stack of them, not " + x.type()->str() + ".",
-         user_loc(loc), "E33");
+         user_loc(loc), "E86");
 }
 }  // namespace
 Array eye(std::int64_t n, DType d, Loc loc) { return eye(n, n, 0, d, loc); }
@@ -187,7 +187,7 @@ Array diagonal(const Array& x, std::int64_t offset, int axis1, int axis2, Loc lo
   const auto a1 = axis_of(axis1, x, "diagonal", loc), a2 = axis_of(axis2, x, "diagonal", loc);
   if (a1 == a2)
     fail("diagonal: axis " + std::to_string(a1) + " is given twice for " + x.type()->str() + ".",
-         user_loc(loc), "E21");
+         user_loc(loc), "E74");
   Array v = moveaxis(x, Axes(Dims{a1, a2}), {-2, -1}, loc);
   const std::int64_t n = v.shape(-2), m = v.shape(-1);
   const std::int64_t size = std::min(offset < 0 ? n + offset : n, offset > 0 ? m - offset : m);
@@ -207,7 +207,7 @@ Array diag(const Array& x, std::int64_t k, Loc loc) {
   need_array(x, "diag", loc);
   if (x.ndim() == 2) return diagonal(x, k, 0, 1, loc);
   if (x.ndim() != 1)
-    fail("diag: takes a vector or a matrix, not " + x.type()->str() + ".", user_loc(loc), "E33");
+    fail("diag: takes a vector or a matrix, not " + x.type()->str() + ".", user_loc(loc), "E86");
   const std::int64_t offset = k < 0 ? -k : k, n = x.size() + offset;
   if (x.size() == 0) return constant(x.dtype(), {n, n}, 0, loc);
   const std::int64_t before = k >= 0 ? k : -k * n;

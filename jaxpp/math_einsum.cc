@@ -54,7 +54,7 @@ class Einsum {
  private:
   Loc loc() const { return spec_.loc; }
   [[noreturn]] void wrong(const std::string& what) const {
-    fail("einsum: \"" + std::string(spec_.text) + "\": " + what + ".", user_loc(loc()), "E42");
+    fail("einsum: \"" + std::string(spec_.text) + "\": " + what + ".", user_loc(loc()), "E95");
   }
 
   // ---- Labels

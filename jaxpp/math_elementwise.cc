@@ -12,8 +12,12 @@ namespace jaxpp {
 using namespace internal;
 
 // Not closed over the integers: these become f64.
-#define JAXPP_INEXACT(name, primitive) \
-  Array name(const Array& x, Loc loc) { return lax::primitive(inexact(x, #name, loc), loc); }
+#define JAXPP_INEXACT(name, primitive)                   \
+  Array name(const Array& x, Loc loc) {                  \
+    if (x.defined() && is_inexact(x.dtype())) [[likely]] \
+      return lax::primitive(x, loc);                     \
+    return lax::primitive(inexact(x, #name, loc), loc);  \
+  }
 JAXPP_INEXACT(exp, exp)
 JAXPP_INEXACT(exp2, exp2)
 JAXPP_INEXACT(expm1, expm1)
@@ -121,7 +125,7 @@ Array signbit(const Array& x, Loc loc) {
   const DType d = x.dtype();
   if (is_bool(d) || is_unsigned(d)) return falses(x, loc);
   if (is_complex(d))
-    fail("signbit: " + x.type()->str() + " has no sign bit.", user_loc(loc), "E23");
+    fail("signbit: " + x.type()->str() + " has no sign bit.", user_loc(loc), "E76");
   Array bits = x;
   if (is_float(d))
     bits = lax::bitcast_convert_type(x,
@@ -162,7 +166,7 @@ Array round(const Array& x, int decimals, Loc loc) {
     if (decimals > 0 || is_bool(d)) return x;
     fail("round: digits before the point are rounded for floats only, the array is " +
              x.type()->str() + ".",
-         user_loc(loc), "E24", "Convert first: x.astype(f64).");
+         user_loc(loc), "E77", "Convert first: x.astype(f64).");
   }
   if (decimals > (real_of(d) == DType::f64 ? 308 : real_of(d) == DType::f16 ? 4 : 38)) return x;
   auto f = [&](const Array& v) {
@@ -218,7 +222,7 @@ Array signed_infinity(const Array& x, double which, const char* op, Loc loc) {
   if (is_complex(x.dtype()))
     fail(std::string(op) + ": complex numbers have no signed infinity, the array is " +
              x.type()->str() + ".",
-         user_loc(loc), "E23");
+         user_loc(loc), "E76");
   return is_float(x.dtype()) ? equals_number(x, which, loc) : falses(x, loc);
 }
 }  // namespace

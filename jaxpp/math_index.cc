@@ -15,7 +15,7 @@ void need_integers(const Array& indices, const char* op, Loc loc) {
   need_array(indices, op, loc);
   if (!is_integer(indices.dtype()))
     fail(std::string(op) + ": indices must be integers, not " + indices.type()->str() + ".",
-         user_loc(loc), "E40");
+         user_loc(loc), "E93");
 }
 /// Negative indices count from the end.
 Array from_start(const Array& indices, std::int64_t size, Loc loc) {
@@ -49,7 +49,7 @@ Array take(const Array& x, const Array& indices, std::optional<int> axis, std::s
   } else if (mode == "clip") {
     p.mode = IndexMode::CLIP;
   } else {
-    fail("take: no mode \"" + std::string(mode) + "\".", user_loc(loc), "E32",
+    fail("take: no mode \"" + std::string(mode) + "\".", user_loc(loc), "E85",
          "There are fill, clip and wrap.");
   }
   Shape result(x.shape().begin(), x.shape().begin() + d);
@@ -58,7 +58,7 @@ Array take(const Array& x, const Array& indices, std::optional<int> axis, std::s
   if (i.size() == 0) return lax::full(make_type(x.dtype(), result), 0, loc);
   if (size == 0)
     fail("take: axis " + std::to_string(d) + " of " + x.type()->str() + " is empty.", user_loc(loc),
-         "E27");
+         "E80");
   GatherDims& g = p.dimension_numbers;
   for (std::int64_t k = 0; k < x.ndim() - 1; ++k) g.offset_dims.push_back(k < d ? k : k + i.ndim());
   g.collapsed_slice_dims = g.start_index_map = Dims{d};
@@ -74,7 +74,7 @@ Array take_along_axis(const Array& x, const Array& indices, int axis, Loc loc) {
   if (indices.ndim() != x.ndim())
     fail("take_along_axis: the ranks of " + x.type()->str() + " and of the indices " +
              indices.type()->str() + " differ.",
-         user_loc(loc), "E38");
+         user_loc(loc), "E91");
   // Both are broadcast in the other axes, which then are batch axes of the gather.
   const std::int64_t size = x.shape()[std::size_t(d)], count = indices.shape()[std::size_t(d)];
   Shape row = x.shape(), of_x, of_i;
@@ -89,7 +89,7 @@ Array take_along_axis(const Array& x, const Array& indices, int axis, Loc loc) {
   if (i.size() == 0) return lax::full(make_type(x.dtype(), of_i), 0, loc);
   if (size == 0)
     fail("take_along_axis: axis " + std::to_string(d) + " of " + x.type()->str() + " is empty.",
-         user_loc(loc), "E27");
+         user_loc(loc), "E80");
   GatherParams p;
   p.mode = IndexMode::FILL_OR_DROP;
   GatherDims& g = p.dimension_numbers;
@@ -107,10 +107,10 @@ Array searchsorted(const Array& a0, const Array& v0, std::string_view side, Loc 
   need_array(a0, "searchsorted", loc);
   need_array(v0, "searchsorted", loc);
   if (a0.ndim() != 1)
-    fail("searchsorted: searches a vector, not " + a0.type()->str() + ".", user_loc(loc), "E33");
+    fail("searchsorted: searches a vector, not " + a0.type()->str() + ".", user_loc(loc), "E86");
   if (side != "left" && side != "right")
     fail("searchsorted: the side is \"left\" or \"right\", not \"" + std::string(side) + "\".",
-         user_loc(loc), "E32");
+         user_loc(loc), "E85");
   Array x[] = {a0, v0};
   promote_types_of("searchsorted", x, loc);
   const Array &a = x[0], &v = x[1];
@@ -141,7 +141,7 @@ Array interp(const Array& x0, const Array& xp0, const Array& fp0, Loc loc) {
   if (xp0.ndim() != 1 || xp0.shape() != fp0.shape() || xp0.size() == 0)
     fail("interp: the points are " + xp0.type()->str() + " and " + fp0.type()->str() +
              ": needs vectors of one size, not empty.",
-         user_loc(loc), "E33");
+         user_loc(loc), "E86");
   Array xs[] = {x0, xp0};
   promote_types_of("interp", xs, loc);
   const Array x = inexact(xs[0], "interp", loc), xp = inexact(xs[1], "interp", loc),

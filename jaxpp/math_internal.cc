@@ -35,7 +35,7 @@ std::int64_t axis_of(std::int64_t axis, std::int64_t rank, const Array& x, const
   if (axis < -rank || axis >= rank) [[unlikely]]
     fail(std::string(op) + ": axis " + std::to_string(axis) + " is out of range for " +
              x.type()->str() + ".",
-         user_loc(loc), "E20");
+         user_loc(loc), "E73");
   return axis < 0 ? axis + rank : axis;
 }
 Dims axes_of(const Axes& axes, const Array& x, const char* op, Loc loc) {
@@ -50,7 +50,7 @@ Dims axes_of(const Axes& axes, const Array& x, const char* op, Loc loc) {
     if (std::find(d.begin(), d.end(), a) != d.end())
       fail(std::string(op) + ": axis " + std::to_string(a) + " is given twice for " +
                x.type()->str() + ".",
-           user_loc(loc), "E21");
+           user_loc(loc), "E74");
     d.push_back(a);
   }
   return d;

@@ -22,7 +22,7 @@ void need_equal_sizes(const char* op, const Array& x, std::int64_t i, const Arra
   fail(std::string(op) + ": inner dimensions differ: " + x.type()->str() + " has " +
            std::to_string(n) + " on axis " + std::to_string(i) + ", " + y.type()->str() + " has " +
            std::to_string(m) + " on axis " + std::to_string(j) + ".",
-       user_loc(loc), "E41");
+       user_loc(loc), "E94");
 }
 void promote_pair(const char* op, Array& x, Array& y, Loc loc) {
   Array v[] = {x, y};
@@ -35,7 +35,7 @@ Array product(const char* op, const Array& x, const Array& y, const Dims& x_axes
     fail(std::string(op) + ": " + std::to_string(x_axes.size()) +
              " axes of the first operand cannot meet " + std::to_string(y_axes.size()) +
              " of the second.",
-         user_loc(loc), "E35");
+         user_loc(loc), "E88");
   for (std::size_t i = 0; i < x_axes.size(); ++i)
     need_equal_sizes(op, x, x_axes[i], y, y_axes[i], loc);
   DotDims d;
@@ -71,7 +71,7 @@ Array tensordot(const Array& x, const Array& y, int axes, Loc loc) {
   if (axes < 0 || axes > std::min(a.ndim(), b.ndim()))
     fail("tensordot: " + std::to_string(axes) + " axes to contract in " + a.type()->str() +
              " and " + b.type()->str() + ".",
-         user_loc(loc), "E35");
+         user_loc(loc), "E88");
   Dims of_a, of_b;
   for (int i = 0; i < axes; ++i) {
     of_a.push_back(a.ndim() - axes + i);
@@ -93,7 +93,7 @@ Array matmul(const Array& x, const Array& y, Loc loc) {
   promote_pair("matmul", a, b, loc);
   for (auto* v : {&a, &b})
     if (v->ndim() == 0)
-      fail("matmul: needs at least vectors, not " + v->type()->str() + ".", user_loc(loc), "E33",
+      fail("matmul: needs at least vectors, not " + v->type()->str() + ".", user_loc(loc), "E86",
            "To scale, write x * y.");
   const bool a_matrix = a.ndim() > 1, b_matrix = b.ndim() > 1;
   const int a_batch = std::max(0, a.ndim() - 2), b_batch = std::max(0, b.ndim() - 2),
@@ -115,7 +115,7 @@ Array matmul(const Array& x, const Array& y, Loc loc) {
     if (n != m && n != 1 && m != 1)
       fail("matmul: batch sizes do not broadcast: " + a.type()->str() + " and " + b.type()->str() +
                ".",
-           user_loc(loc), "E22");
+           user_loc(loc), "E75");
     if (n == 1 && ai >= 0) a_ones.push_back(ai);
     if (m == 1 && bi >= 0) b_ones.push_back(bi);
     (n != 1 ? a_only : m != 1 ? b_only : neither).push_back(i);
@@ -154,7 +154,7 @@ Array cross(const Array& x, const Array& y, int axis, Loc loc) {
   if ((n != 2 && n != 3) || (m != 2 && m != 3))
     fail("cross: takes vectors of size 2 or 3 along the axis, not " + x.type()->str() + " and " +
              y.type()->str() + ".",
-         user_loc(loc), "E33");
+         user_loc(loc), "E86");
   auto part = [&](const Array& v, int i) {
     const auto last = v.ndim() - 1;
     return i < v.shape(-1) ? at_index(v, i, last, loc) : lax::zeros_like(at_index(v, 0, last, loc));

@@ -32,7 +32,7 @@ Array extremum(Reduction* reduce, const char* op, const Array& x, const Axes& ax
   if (!d.empty() && count(x, d) == 0)
     fail(std::string(op) + ": nothing to choose from: " + x.type()->str() +
              " has no elements along the axes.",
-         user_loc(loc), "E27");
+         user_loc(loc), "E80");
   return keep_axes(reduce(x, d, loc), d, keepdims, loc);
 }
 }  // namespace
@@ -102,7 +102,7 @@ Array average(const Array& x, const Array& weights, const Axes& axes, bool keepd
         !axes.all() && d.size() == 1 && w.ndim() == 1 && w.size() == x.shape()[std::size_t(d[0])];
     if (!fits)
       fail("average: the weights are " + w.type()->str() + " for values " + x.type()->str() + ".",
-           user_loc(loc), "E28", "Give weights of the same shape, or of the size of the one axis.");
+           user_loc(loc), "E81", "Give weights of the same shape, or of the size of the one axis.");
     Shape s(x.shape().size(), 1);
     s[std::size_t(d[0])] = w.size();
     w = lax::reshape(w, s, loc);
@@ -121,7 +121,7 @@ Array arg_extremum(ArgReduction* reduce, const char* op, const Array& x, std::op
   if (count(x, reduced) == 0)
     fail(std::string(op) + ": nothing to choose from: " + x.type()->str() +
              " has no elements along the axis.",
-         user_loc(loc), "E27");
+         user_loc(loc), "E80");
   Array y =
       axis ? reduce(x, reduced[0], DType::i64, loc) : reduce(ravel(x, loc), 0, DType::i64, loc);
   return keep_axes(y, reduced, keepdims, loc);
@@ -149,7 +149,7 @@ Array cumprod(const Array& x, std::optional<int> axis, Loc loc) {
 Array diff(const Array& x, int n, int axis, Loc loc) {
   need_array(x, "diff", loc);
   const auto d = axis_of(axis, x, "diff", loc);
-  if (n < 0) fail("diff: the order " + std::to_string(n) + " is negative.", user_loc(loc), "E29");
+  if (n < 0) fail("diff: the order " + std::to_string(n) + " is negative.", user_loc(loc), "E82");
   Array y = x;
   for (; n > 0; --n) {
     const auto size = y.shape()[std::size_t(d)];

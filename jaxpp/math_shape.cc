@@ -28,7 +28,7 @@ Array reshape(const Array& x, const Shape& shape, Loc loc) {
   if (!ok)
     fail("reshape: the " + std::to_string(x.size()) + " elements of " + x.type()->str() +
              " do not fill the shape " + to_string(shape) + ".",
-         user_loc(loc), "E34");
+         user_loc(loc), "E87");
   return lax::reshape(x, s, loc);
 }
 Array ravel(const Array& x, Loc loc) {
@@ -46,7 +46,7 @@ Array transpose(const Array& x, const Axes& permutation, Loc loc) {
   if (p.size() != x.shape().size())
     fail("transpose: " + to_string(p) + " is not a permutation of the axes of " + x.type()->str() +
              ".",
-         user_loc(loc), "E35");
+         user_loc(loc), "E88");
   return lax::transpose(x, p, loc);
 }
 Array matrix_transpose(const Array& x, Loc loc) { return swapaxes(x, -2, -1, loc); }
@@ -61,7 +61,7 @@ Array moveaxis(const Array& x, const Axes& source, const Axes& destination, Loc 
   if (from.size() != to.size())
     fail("moveaxis: " + std::to_string(from.size()) + " axes cannot move to " +
              std::to_string(to.size()) + " positions.",
-         user_loc(loc), "E35");
+         user_loc(loc), "E88");
   Dims p(x.ndim(), -1);
   for (std::size_t i = 0; i < from.size(); ++i) p[std::size_t(to[i])] = from[i];
   std::int64_t next = 0;
@@ -80,7 +80,7 @@ Array expand_dims(const Array& x, const Axes& axes, Loc loc) {
   std::sort(d.begin(), d.end());
   if (axes.all() || std::adjacent_find(d.begin(), d.end()) != d.end())
     fail("expand_dims: the new axes " + to_string(axes.values()) + " are not distinct.",
-         user_loc(loc), "E21");
+         user_loc(loc), "E74");
   return d.empty() ? x : lax::expand_dims(x, d, loc);
 }
 Array squeeze(const Array& x, const Axes& axes, Loc loc) {
@@ -91,7 +91,7 @@ Array squeeze(const Array& x, const Axes& axes, Loc loc) {
     else if (!axes.all())
       fail("squeeze: axis " + std::to_string(a) + " of " + x.type()->str() +
                " does not have size 1.",
-           user_loc(loc), "E36");
+           user_loc(loc), "E89");
   }
   std::sort(d.begin(), d.end());
   return d.empty() ? x : lax::squeeze(x, d, loc);
@@ -131,7 +131,7 @@ Array atleast_3d(const Array& x, Loc loc) {
 // ---- Joining
 namespace {
 std::vector<Array> joined(const std::vector<Array>& x, const char* op, Loc loc) {
-  if (x.empty()) fail(std::string(op) + ": needs at least one array.", user_loc(loc), "E37");
+  if (x.empty()) fail(std::string(op) + ": needs at least one array.", user_loc(loc), "E90");
   std::vector<Array> y = x;
   promote_types_of(op, y, loc);
   return y;
@@ -145,7 +145,7 @@ std::vector<Array> each(const std::vector<Array>& x, Array (*f)(const Array&, Lo
                                 const std::string& where, Loc loc) {
   fail(std::string(op) + ": " + a.type()->str() + " and " + b.type()->str() + " differ" + where +
            ".",
-       user_loc(loc), "E38");
+       user_loc(loc), "E91");
 }
 }  // namespace
 Array concatenate(const std::vector<Array>& x, int axis, Loc loc) {
@@ -206,7 +206,7 @@ std::vector<Array> split_into(const Array& x, std::int64_t n, int axis, bool equ
   if (n <= 0 || (equal && size % n))
     fail(std::string(op) + ": axis " + std::to_string(d) + " of " + x.type()->str() +
              " does not divide into " + std::to_string(n) + " parts.",
-         user_loc(loc), "E39", n > 0 ? "array_split allows unequal parts." : "");
+         user_loc(loc), "E92", n > 0 ? "array_split allows unequal parts." : "");
   Dims sizes;
   for (std::int64_t i = 0; i < n; ++i) sizes.push_back(size / n + (i < size % n));
   return lax::split(x, sizes, d, loc);
@@ -230,7 +230,7 @@ Array tile(const Array& x, const Axes& reps, Loc loc) {
   Dims r = reps.values();
   Shape s = x.shape();
   for (auto n : r)
-    if (n < 0) fail("tile: " + std::to_string(n) + " repetitions.", user_loc(loc), "E29");
+    if (n < 0) fail("tile: " + std::to_string(n) + " repetitions.", user_loc(loc), "E82");
   while (r.size() < s.size()) r.insert(0, 1);
   while (s.size() < r.size()) s.insert(0, 1);
   return lax::tile(lax::reshape(x, s, loc), r, loc);
@@ -240,7 +240,7 @@ Array repeat(const Array& x, std::int64_t repeats, std::optional<int> axis, Loc 
   need_array(x, "repeat", loc);
   const auto d = axis_of(*axis, x, "repeat", loc);
   if (repeats < 0)
-    fail("repeat: " + std::to_string(repeats) + " repetitions.", user_loc(loc), "E29");
+    fail("repeat: " + std::to_string(repeats) + " repetitions.", user_loc(loc), "E82");
   Shape wide = x.shape(), result = x.shape();
   wide.insert(std::size_t(d) + 1, repeats);
   result[std::size_t(d)] *= repeats;
@@ -265,7 +265,7 @@ Array roll(const Array& x, const Dims& shifts, const Axes& axes, Loc loc) {
   if (shifts.size() != axes.values().size() || axes.all())
     fail("roll: " + std::to_string(shifts.size()) + " shifts for " +
              std::to_string(axes.values().size()) + " axes.",
-         user_loc(loc), "E35");
+         user_loc(loc), "E88");
   Array y = x;
   for (std::size_t i = 0; i < shifts.size(); ++i) {
     const auto d = axis_of(axes.values()[i], x, "roll", loc);
@@ -322,11 +322,11 @@ Array pad(const Array& x, const PadWidths& widths, std::string_view mode, const 
   const std::size_t rank = x.shape().size();
   if (widths.pairs.size() != 1 && widths.pairs.size() != rank)
     fail("pad: " + std::to_string(widths.pairs.size()) + " widths for " + x.type()->str() + ".",
-         user_loc(loc), "E35");
+         user_loc(loc), "E88");
   auto width_of = [&](std::size_t i) { return widths.pairs[widths.pairs.size() == 1 ? 0 : i]; };
   for (std::size_t i = 0; i < rank; ++i)
     if (width_of(i)[0] < 0 || width_of(i)[1] < 0)
-      fail("pad: a width is negative.", user_loc(loc), "E29");
+      fail("pad: a width is negative.", user_loc(loc), "E82");
   if (mode == "constant") {
     std::vector<Dims> config;
     for (std::size_t i = 0; i < rank; ++i)
@@ -334,7 +334,7 @@ Array pad(const Array& x, const PadWidths& widths, std::string_view mode, const 
     return lax::pad(x, lax::convert_element_type(value, x.dtype(), loc), config, loc);
   }
   if (mode != "edge" && mode != "reflect" && mode != "symmetric" && mode != "wrap")
-    fail("pad: no mode \"" + std::string(mode) + "\".", user_loc(loc), "E32",
+    fail("pad: no mode \"" + std::string(mode) + "\".", user_loc(loc), "E85",
          "There are constant, edge, reflect, symmetric and wrap.");
   Array y = x;
   for (std::size_t i = 0; i < rank; ++i) {
@@ -343,7 +343,7 @@ Array pad(const Array& x, const PadWidths& widths, std::string_view mode, const 
     if (x.shape()[i] == 0)
       fail("pad: axis " + std::to_string(i) + " of " + x.type()->str() +
                " is empty: there is nothing to repeat.",
-           user_loc(loc), "E27");
+           user_loc(loc), "E80");
     y = pad_axis(y, before, after, std::int64_t(i), mode, loc);
   }
   return y;

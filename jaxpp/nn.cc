@@ -135,10 +135,10 @@ Array one_hot(const Array& x, std::int64_t num_classes, DType d, int axis, Loc l
   internal::need_array(x, "one_hot", loc);
   if (!is_integer(x.dtype()))
     internal::fail("one_hot: indices must be integers, not " + x.type()->str() + ".",
-                   internal::user_loc(loc), "E40");
+                   internal::user_loc(loc), "E93");
   if (num_classes < 0)
     internal::fail("one_hot: " + std::to_string(num_classes) + " classes.", internal::user_loc(loc),
-                   "E29");
+                   "E82");
   const auto at = internal::axis_of(axis, x.ndim() + 1, x, "one_hot", loc);
   Shape s(x.shape().size() + 1, 1);
   s[std::size_t(at)] = num_classes;

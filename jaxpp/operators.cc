@@ -138,7 +138,7 @@ void merge_shape(Shape& common, const Shape& s, const char* op, Describe operand
       fail(std::string(op) + ": shapes " + operands() + " do not broadcast: axis " +
                std::to_string(axis) + " has sizes " + std::to_string(n) + " and " +
                std::to_string(s[i]) + ".",
-           user_loc(loc), "E22");
+           user_loc(loc), "E75");
     }
     if (n == 1) n = s[i];
   }
@@ -240,7 +240,7 @@ Array broadcast_to_shape(const Array& x, const Shape& shape, Loc loc, const char
   if (broadcast_shapes(both, op, loc) != shape)
     fail(std::string(op) + ": " + x.type()->str() + " does not broadcast to " + to_string(shape) +
              ".",
-         user_loc(loc), "E22");
+         user_loc(loc), "E75");
   Dims trailing;
   for (std::size_t i = shape.size() - x.shape().size(); i < shape.size(); ++i)
     trailing.push_back(std::int64_t(i));

@@ -10,8 +10,8 @@
 namespace jaxpp::random {
 namespace {
 
-[[noreturn]] void random_error(const std::string& what, Loc loc, const char* remedy = "") {
-  internal::fail<TypeError>("random::" + what, loc, "E53", remedy);
+[[noreturn]] void random_error(const std::string& what, Loc loc) {
+  internal::fail<TypeError>("random::" + what, loc, "E53");
 }
 
 // ---- Constants of element types
@@ -34,8 +34,16 @@ DType unsigned_of(int n_bits) {
   return n_bits == 8 ? u8 : n_bits == 16 ? u16 : n_bits == 32 ? u32 : u64;
 }
 Array scalar_like(DType d, double v, Loc loc) { return lax::full(scalar_type(d), v, loc); }
-Array integer(DType d, std::uint64_t v, Loc loc) {
-  return lax::convert_element_type(Array(v), d, loc);
+// The low bits of v.
+Array integer(DType d, std::uint64_t v) {
+  Array a = Array::make(scalar_type(d));
+  switch (width(d)) {
+    case 1: *a.data<std::uint8_t>() = std::uint8_t(v); break;
+    case 2: *a.data<std::uint16_t>() = std::uint16_t(v); break;
+    case 4: *a.data<std::uint32_t>() = std::uint32_t(v); break;
+    default: *a.data<std::uint64_t>() = v;
+  }
+  return a;
 }
 
 // x broadcast to `shape`, unless it is a scalar and need not be.
@@ -48,9 +56,10 @@ struct Words {
 };
 Words words(const Key& key, Loc loc) {
   if (!key.data.defined() || key.data.dtype() != u32 || key.data.shape() != Shape{2})
-    random_error("a key holds u32[2], not " +
-                     (key.data.defined() ? key.data.type()->str() : "nothing") + ".",
-                 loc, "Take one of a batch of keys, keys[i], or vmap over them.");
+    internal::fail<TypeError>("random: a key holds u32[2], not " +
+                                  (key.data.defined() ? key.data.type()->str() : "nothing") + ".",
+                              loc, "E53",
+                              "Take one of a batch of keys, keys[i], or vmap over them.");
   auto word = [&](std::int64_t i) {
     return lax::reshape(lax::slice(key.data, {i}, {i + 1}, {}, loc), {}, loc);
   };
@@ -85,7 +94,7 @@ Key key(const Array& seed, Loc loc) {
                  loc);
   const Array low = lax::convert_element_type(seed, u32, loc);
   if (width(seed.dtype()) < 8) return key_of(lax::full(scalar_type(u32), 0, loc), low, loc);
-  const Array high = lax::shift_right_logical(seed, integer(seed.dtype(), 32, loc), loc);
+  const Array high = lax::shift_right_logical(seed, integer(seed.dtype(), 32), loc);
   return key_of(lax::convert_element_type(high, u32, loc), low, loc);
 }
 Key split(const Key& key, std::int64_t n, Loc loc) {
@@ -114,7 +123,7 @@ Array bits(const Key& key, const Shape& shape, DType dtype, Loc loc) {
     return lax::convert_element_type(lax::bitwise_xor(w.first, w.second, loc), dtype, loc);
   const Array high = lax::convert_element_type(w.first, u64, loc),
               low = lax::convert_element_type(w.second, u64, loc);
-  return lax::bitwise_or(lax::shift_left(high, integer(u64, 32, loc), loc), low, loc);
+  return lax::bitwise_or(lax::shift_left(high, integer(u64, 32), loc), low, loc);
 }
 Array uniform(const Key& key, const Shape& shape, DType dtype, const Array& minval,
               const Array& maxval, Loc loc) {
@@ -124,9 +133,9 @@ Array uniform(const Key& key, const Shape& shape, DType dtype, const Array& minv
   const Array random =
       lax::convert_element_type(bits(key, shape, unsigned_of(drawn), loc), word, loc);
   const Array mantissa =
-      lax::shift_right_logical(random, integer(word, std::uint64_t(drawn - f.mantissa), loc), loc);
-  const Array one_to_two = lax::bitcast_convert_type(
-      lax::bitwise_or(mantissa, integer(word, f.one, loc), loc), dtype, loc);
+      lax::shift_right_logical(random, integer(word, std::uint64_t(drawn - f.mantissa)), loc);
+  const Array one_to_two =
+      lax::bitcast_convert_type(lax::bitwise_or(mantissa, integer(word, f.one), loc), dtype, loc);
   const Array unit = lax::sub(one_to_two, scalar_like(dtype, 1, loc), loc);
   auto is = [](const Array& a, double v) {
     return a.concrete() && a.ndim() == 0 && a.item<double>() == v;
@@ -148,9 +157,8 @@ std::uint64_t greatest(DType d) {
 }
 // An integer array in another integer type; what does not fit becomes the nearest that does.
 Array saturated(const Array& x, DType d, Loc loc) {
-  const Array low =
-      lax::convert_element_type(Array(std::max(least(d), least(x.dtype()))), x.dtype(), loc);
-  const Array high = integer(x.dtype(), std::min(greatest(d), greatest(x.dtype())), loc);
+  const Array low = integer(x.dtype(), std::uint64_t(std::max(least(d), least(x.dtype()))));
+  const Array high = integer(x.dtype(), std::min(greatest(d), greatest(x.dtype())));
   return lax::convert_element_type(lax::clamp(low, x, high, loc), d, loc);
 }
 }  // namespace
@@ -175,7 +183,7 @@ Array randint(const Key& key, const Shape& shape, const Array& minval, const Arr
     high = clipped(high, 1);
   }
   // maxval may be one more than the type can hold.
-  Array over = lax::gt(high, saturated(integer(d, greatest(d), loc), high.dtype(), loc), loc);
+  Array over = lax::gt(high, saturated(integer(d, greatest(d)), high.dtype(), loc), loc);
   low = fit(saturated(low, d, loc), shape, "random::randint", loc);
   high = fit(saturated(high, d, loc), shape, "random::randint", loc);
   over = fit(over, shape, "random::randint", loc);
@@ -184,12 +192,12 @@ Array randint(const Key& key, const Shape& shape, const Array& minval, const Arr
   const DType word = unsigned_of(n);
   const auto [k1, k2] = split(key, loc);
   const Array upper = bits(k1, shape, word, loc), lower = bits(k2, shape, word, loc);
-  const Array one = integer(word, 1, loc);
+  const Array one = integer(word, 1);
   Array span = (high - low).astype(word, loc);
   span = where(high <= low, one, span, loc);
   span = where(over & (high > low), span + one, span, loc);
   // (upper * 2^n + lower) mod span, in n bits
-  Array factor = lax::rem(integer(word, std::uint64_t(1) << (n / 2), loc), span, loc);
+  Array factor = lax::rem(integer(word, std::uint64_t(1) << (n / 2)), span, loc);
   factor = lax::rem(lax::mul(factor, factor, loc), span, loc);
   const Array offset = lax::rem(
       lax::add(lax::mul(lax::rem(upper, span, loc), factor, loc), lax::rem(lower, span, loc), loc),

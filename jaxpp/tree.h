@@ -257,13 +257,14 @@ struct NeedsEquality {
 /// Do two trees agree in all but the values of their Arrays: containers' sizes, keys, null Arrays,
 /// static values? strict: a static leaf without equality does not compile; otherwise it counts as
 /// equal.
-template <bool strict, class T>
+/// nulls: null Arrays are told from others.
+template <bool strict, bool nulls = true, class T>
 bool same_structure(const T& a, const T& b) {
   auto pairwise = [&](auto&... x) {
-    return [&](auto&... y) { return (same_structure<strict>(x, y) && ...); };
+    return [&](auto&... y) { return (same_structure<strict, nulls>(x, y) && ...); };
   };
   if constexpr (std::same_as<T, Array>)
-    return a.defined() == b.defined();
+    return !nulls || a.defined() == b.defined();
   else if constexpr (std::is_floating_point_v<T> &&
                      sizeof(T) <= 8) {  // NaN finds its entry; -0.0 is not 0.0
     using Bits = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
@@ -279,16 +280,17 @@ bool same_structure(const T& a, const T& b) {
     std::size_t i = 0;
     bool same = true;
     in_key_order(a, [&](auto& k, auto& v) {
-      same = same && *entries[i].first == k && same_structure<strict>(*entries[i].second, v);
+      same = same && *entries[i].first == k && same_structure<strict, nulls>(*entries[i].second, v);
       ++i;
     });
     return same;
   } else if constexpr (OptionalLike<T>)
-    return a.has_value() == b.has_value() && (!a.has_value() || same_structure<strict>(*a, *b));
+    return a.has_value() == b.has_value() &&
+           (!a.has_value() || same_structure<strict, nulls>(*a, *b));
   else if constexpr (RangeLike<T>) {
     auto p = a.begin(), q = b.begin();
     for (; p != a.end() && q != b.end(); ++p, ++q)
-      if (!same_structure<strict, std::remove_cvref_t<decltype(*p)>>(*p, *q)) return false;
+      if (!same_structure<strict, nulls, std::remove_cvref_t<decltype(*p)>>(*p, *q)) return false;
     return p == a.end() && q == b.end();
   } else if constexpr (is_tuple<T> || is_pair<T>)
     return std::apply([&](auto&... x) { return std::apply(pairwise(x...), b); }, a);

@@ -588,8 +588,8 @@ TEST_CASE("api: check_grads") {
                           [](Array x, Array dx) { return std::pair(sin(x), dx * sin(x)); });
   CHECK_THAT(
       message([&] { check_grads(wrong, 1.0); }),
-      Contains("check_grads: the derivative of the function at element 0 is 0.708073418274 by the "
-               "rules, 0.454648713") &&
+      Contains("check_grads: the derivative of the function at element 0 is 0.64508984655 by the "
+               "rules, 0.41420742708 by central differences") &&
           Contains("api_test.cc"));
   auto not_the_transpose =
       custom_vjp([](Array x) { return 2 * x; }, [](Array x) { return std::pair(2 * x, None); },

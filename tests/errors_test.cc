@@ -43,20 +43,20 @@ const Array a = {1., 2., 3.}, m = {{1., 2.}, {3., 4.}};
 
 TEST_CASE("errors: operations name shapes, axes and the user's line") {
   CHECK(said([] { return a + m; }) ==
-        "add: shapes f64[3] and f64[2,2] do not broadcast: axis -1 has sizes 3 and 2.  [E22]\n  at "
+        "add: shapes f64[3] and f64[2,2] do not broadcast: axis -1 has sizes 3 and 2.  [E75]\n  at "
         "HERE.");
   CHECK(said([] { return sin(Array()); }) == "sin: an operand is null.  [E04]\n  at HERE.");
   CHECK(said([] { return 1 - Array(); }) == "sub: an operand is null.  [E04]\n  at HERE.");
   CHECK(said([] { return sum(m, 2); }) ==
-        "sum: axis 2 is out of range for f64[2,2].  [E20]\n  at HERE.");
+        "sum: axis 2 is out of range for f64[2,2].  [E73]\n  at HERE.");
   CHECK(said([] { return reshape(m, {3}); }) ==
-        "reshape: the 4 elements of f64[2,2] do not fill the shape (3,).  [E34]\n  at HERE.");
+        "reshape: the 4 elements of f64[2,2] do not fill the shape (3,).  [E87]\n  at HERE.");
   CHECK(said([] { return matmul(m, a); }) ==
         "matmul: inner dimensions differ: f64[2,2] has 2 on axis 1, f64[3] has 3 on axis 0.  "
-        "[E41]\n  at HERE.");
+        "[E94]\n  at HERE.");
   CHECK(said([] {
           return concatenate({m, a});
-        }) == "concatenate: f64[2,2] and f64[3] differ beyond axis 0.  [E38]\n  at HERE.");
+        }) == "concatenate: f64[2,2] and f64[3] differ beyond axis 0.  [E91]\n  at HERE.");
   CHECK(said([] { return m(2); }) ==
         "index: 2 is out of range for axis 0 of f64[2,2].  [E50]\n  at HERE.");
   CHECK(said([] { return m(0, 0, 0); }) ==
@@ -131,7 +131,7 @@ TEST_CASE("errors: the trail names every transform in progress") {
   CHECK(said([] {
           jit([](Array x) { return vmap(grad([](Array y) { return sum(y + a); }))(x); })(m);
         }) ==
-        "add: shapes f64[2] and f64[3] do not broadcast: axis 0 has sizes 2 and 3.  [E22]\n"
+        "add: shapes f64[2] and f64[3] do not broadcast: axis 0 has sizes 2 and 3.  [E75]\n"
         "  at HERE, while tracing the function given to grad (HERE) inside vmap (HERE) inside jit "
         "(HERE).");
 }

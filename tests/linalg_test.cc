@@ -38,7 +38,7 @@ TEST_CASE("linalg: cholesky") {
   }
   const Array bad = linalg::cholesky({{{4., 2.}, {2., 5.}}, {{1., 2.}, {2., 1.}}});
   CHECK(distance(bad(0), {{2., 0.}, {1., 2.}}) == 0);
-  CHECK(bool(all(isnan(bad(1)))));
+  CHECK(bool(all(isnan(bad(1)(Array{0, 1, 1}, Array{0, 0, 1})))));
   CHECK(linalg::cholesky(zeros({0, 0})).shape() == Shape{0, 0});
 }
 
@@ -111,7 +111,7 @@ TEST_CASE("linalg: lu") {
 TEST_CASE("linalg: solve, inv, det, slogdet") {
   const Array a = {{4., 1., 2.}, {1., 3., 0.}, {2., 0., 5.}};
   CHECK(distance(linalg::solve(a, {1., 2., 3.}),
-                 Array{-0.20930232558139536, 0.7364341085271318, 0.6837209302325582}) < 1e-14);
+                 Array{-0.3023255813953489, 0.7674418604651163, 0.7209302325581396}) < 1e-14);
   CHECK(double(linalg::det(a)) == Approx(43));
   for (DType d : {f64, c128}) {
     for (std::int64_t n : {1, 2, 3, 4, 6}) {

@@ -604,6 +604,10 @@ TEST_CASE("array: printing is numpy's") {
   CHECK(text(Array(true)) == "True");
   CHECK(text(Array(-3)) == "-3");
   CHECK(text(Array(std::complex<double>(1, -2))) == "(1-2j)");
+  CHECK(text(Array(std::complex<double>(0, 2))) == "2j");
+  CHECK(text(Array{1e-9f, 1.f / 3}) == "[9.9999997e-10 3.3333334e-01]");
+  CHECK(text(Array{1e6f}) == "[1.e+06]");
+  CHECK(text(Array{true}) == "[ True]");
   CHECK(text(zeros({0, 3})) == "[]");
   CHECK(text(Array()) == "null");
   CHECK(text(full({2}, 0.1, bf16)) == "[0.1 0.1]");

@@ -16,8 +16,10 @@ LAYERS = ["jaxpp/core", "jaxpp/ops", "jaxpp", "transforms", "backends/passes", "
 ALLOWED = [
     (r"jaxpp/ops/.*\.(cc|h)", r"jaxpp/(lax|jaxpr|operators)\.h"),   # rules are written with ordinary operations
     (r"jaxpp/core/.*\.cc", r"jaxpp/(ops/)?[a-z_]+\.(h|def)"),       # the printer knows every parameter's type
+    (r"jaxpp/core/index\.h", r"jaxpp/ops/params\.h"),               # an index becomes the parameters of a gather
     (r"jaxpp/core/jaxpr\.h", r"jaxpp/jaxpr\.h"),                    # the public handle of what it defines
     (r"jaxpp/[a-z_]+\.cc", r"transforms/transforms\.h"),
+    (r"backends/plan/.*\.cc", r"backends/eager/kernels\.h"),         # a plan calls kernels; calls are kernels made of plans
     (r"backends/backend\.cc", r"backends/.*"),                      # puts the backend together
 ]
 DEAR = {"iostream", "ranges", "format", "regex", "filesystem", "algorithm_pstl", "future"}

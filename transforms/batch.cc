@@ -38,9 +38,12 @@ void BatchTrace::process(const Primitive& p, Args in, Params params, Array* y, L
     BatchRule b{p, x, axes.data(), size, name, params, y, y_axes.data()};
     try {
       p.batch(b);
-    } catch (const RuleError& e) { fail(e.what(), user_loc(loc), "E11"); }
+    } catch (const RuleError& e) {
+      fail(e.what(), user_loc(loc), "E11");
+    }
   }
-  for (std::size_t i = 0; i < y_axes.size(); ++i) y[i] = batched(y[i], y_axes[i], &p, user_loc(loc));
+  for (std::size_t i = 0; i < y_axes.size(); ++i)
+    y[i] = batched(y[i], y_axes[i], &p, user_loc(loc));
 }
 void BatchTrace::custom_call(const CustomPtr& rule, Args in, Results& out) {
   Borrowed x;
@@ -60,8 +63,8 @@ void BatchTrace::custom_call(const CustomPtr& rule, Args in, Results& out) {
   for (auto& a : y) out.push_back(any ? batched(a, 0) : a);
 }
 
-void vmap_flat(FlatFn f, Args x, std::span<const int> axes, const std::span<const int>& out_axes, std::int64_t axis_size,
-               const std::string& axis_name, Results& y, Loc loc) {
+void vmap_flat(FlatFn f, Args x, std::span<const int> axes, const std::span<const int>& out_axes,
+               std::int64_t axis_size, const std::string& axis_name, Results& y, Loc loc) {
   TrailFrame frame("vmap", loc);
   AxisList in_axes;
   std::int64_t size = axis_size;
@@ -73,15 +76,17 @@ void vmap_flat(FlatFn f, Args x, std::span<const int> axes, const std::span<cons
     }
     int rank = x[i].ndim(), axis = axes[i] < 0 ? axes[i] + rank : axes[i];
     if (axis < 0 || axis >= rank)
-      fail("vmap: argument " + std::to_string(i) + " is " + x[i].type()->str() + ", it has no axis " +
-               std::to_string(axes[i]) + " to map over.",
+      fail("vmap: argument " + std::to_string(i) + " is " + x[i].type()->str() +
+               ", it has no axis " + std::to_string(axes[i]) + " to map over.",
            loc, "E22", "Mark it None in in_axes if it is not mapped.");
     auto n = x[i].shape()[std::size_t(axis)];
     if (size >= 0 && n != size)
-      fail("vmap: mapped axes have different sizes: " + std::to_string(n) + " on axis " + std::to_string(axis) +
-               " of argument " + std::to_string(i) + " (" + x[i].type()->str() + "), " + std::to_string(size) +
+      fail("vmap: mapped axes have different sizes: " + std::to_string(n) + " on axis " +
+               std::to_string(axis) + " of argument " + std::to_string(i) + " (" +
+               x[i].type()->str() + "), " + std::to_string(size) +
                (axis_size >= 0 ? std::string(" in axis_size")
-                               : " in argument " + std::to_string(sized_by) + " (" + x[sized_by].type()->str() + ")") +
+                               : " in argument " + std::to_string(sized_by) + " (" +
+                                     x[sized_by].type()->str() + ")") +
                ".",
            loc, "E23");
     if (size < 0) sized_by = i;
@@ -89,7 +94,8 @@ void vmap_flat(FlatFn f, Args x, std::span<const int> axes, const std::span<cons
     in_axes.push_back(axis);
   }
   if (size < 0)
-    fail("vmap: no argument is mapped.", loc, "E24", "Give one an axis in in_axes, or give axis_size.");
+    fail("vmap: no argument is mapped.", loc, "E24",
+         "Give one an axis in in_axes, or give axis_size.");
   BatchTrace trace(context.trace, size, axis_name);
   Results in, out;
   for (std::size_t i = 0; i < x.size(); ++i) in.push_back(trace.batched(x[i], in_axes[i]));
@@ -100,8 +106,8 @@ void vmap_flat(FlatFn f, Args x, std::span<const int> axes, const std::span<cons
     f(args(in), out);
   }
   if (out_axes.size() > 1 && out_axes.size() != out.size())
-    fail("vmap: out_axes has " + std::to_string(out_axes.size()) + " entries, the function returned " +
-             std::to_string(out.size()) + " arrays.",
+    fail("vmap: out_axes has " + std::to_string(out_axes.size()) +
+             " entries, the function returned " + std::to_string(out.size()) + " arrays.",
          loc, "E25");
   for (std::size_t i = 0; i < out.size(); ++i) {
     if (!out[i].defined()) {
@@ -123,7 +129,8 @@ void vmap_flat(FlatFn f, Args x, std::span<const int> axes, const std::span<cons
       fail("vmap: output " + std::to_string(i) + " is " + out[i].type()->str() + ", out_axes " +
                std::to_string(want) + " is out of range.",
            loc, "E25");
-    y.push_back(axis < 0 ? lax::move_axis(lax::batch_to_front(value, -1, size), 0, to) : lax::move_axis(value, axis, to));
+    y.push_back(axis < 0 ? lax::move_axis(lax::batch_to_front(value, -1, size), 0, to)
+                         : lax::move_axis(value, axis, to));
   }
 }
 

@@ -14,11 +14,12 @@ std::string mask_key(const char* what, const Mask& a, const Mask& b) {
 }
 void check_inputs(const char* op, const JaxprBody& j, Types in) {
   need(in.size() == j.invars.size(), op,
-       "its jaxpr takes " + std::to_string(j.invars.size()) + " operands, got " + std::to_string(in.size()) + ".");
+       "its jaxpr takes " + std::to_string(j.invars.size()) + " operands, got " +
+           std::to_string(in.size()) + ".");
   for (std::size_t i = 0; i < in.size(); ++i)
     if (in[i] != j.types[j.invars[i]])
-      rule_error(std::string(op) + ": operand " + std::to_string(i) + " is " + in[i]->str() + ", its jaxpr takes " +
-                 j.types[j.invars[i]]->str() + ".");
+      rule_error(std::string(op) + ": operand " + std::to_string(i) + " is " + in[i]->str() +
+                 ", its jaxpr takes " + j.types[j.invars[i]]->str() + ".");
 }
 void unpack_jvp(JvpRule& r, const Results& out, const Mask& active) {
   for (std::size_t i = 0, k = active.size(); i < active.size(); ++i) {
@@ -138,7 +139,9 @@ RematSplit split_remat(const JaxprBody& j, const SavePolicy* policy, const Mask&
   RematSplit s;
   Scope none(nullptr);
   std::vector<Type> in = j.in_types();
-  auto keep = [&](const Primitive& p, Types t, Params q) { return policy && policy->save(p, t, q); };
+  auto keep = [&](const Primitive& p, Types t, Params q) {
+    return policy && policy->save(p, t, q);
+  };
   std::vector<Type> kept;
   auto primal = [&](Args x, Results& y) {
     Results extra;
@@ -204,7 +207,8 @@ void remat_linearize(JvpRule& r) {
   auto& p = r.params.as<RematParams>();
   auto* policy = static_cast<const SavePolicy*>(p.policy.value.get());
   Mask active = defined(r.dx);
-  std::string k = mask_key("remat", active) + std::to_string(reinterpret_cast<std::uintptr_t>(policy));
+  std::string k =
+      mask_key("remat", active) + std::to_string(reinterpret_cast<std::uintptr_t>(policy));
   auto s = p.jaxpr->memo<RematSplit>(k, [&] {
     RematSplit split = split_remat(*p.jaxpr, policy, active);
     split.policy = p.policy.value;
@@ -247,7 +251,8 @@ const Primitive remat_p = {.name = "remat2",
                            .uses_axis = call_uses_axis<RematParams>};
 
 namespace internal {
-void checkpoint_flat(FlatFn f, Args x, std::shared_ptr<const SavePolicy> policy, Results& y, Loc loc) {
+void checkpoint_flat(FlatFn f, Args x, std::shared_ptr<const SavePolicy> policy, Results& y,
+                     Loc loc) {
   TrailFrame frame("checkpoint", loc);
   SmallVec<Type, 4> types;
   for (const Array& a : x) types.push_back(a.type());

@@ -15,7 +15,9 @@ inline Mask mapped(const BatchRule& b) {
   for (std::size_t i = 0; i < b.x.size(); ++i) m.push_back(b.axis[i] >= 0);
   return m;
 }
-inline Mask part(const Mask& m, std::size_t from, std::size_t to) { return Mask(m.begin() + from, m.begin() + to); }
+inline Mask part(const Mask& m, std::size_t from, std::size_t to) {
+  return Mask(m.begin() + from, m.begin() + to);
+}
 /// ORs the first n of m into `into` from `offset` on; true if that changed anything.
 inline bool merge(Mask& into, const Mask& m, std::size_t n, std::size_t offset = 0) {
   bool grew = false;

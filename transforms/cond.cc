@@ -12,7 +12,7 @@ using namespace internal;
 using Branches = std::vector<JaxprPtr>;
 
 template <class T, class F>
-std::vector<std::shared_ptr<const T>> agree(const Branches& branches, Mask T::* active, F f) {
+std::vector<std::shared_ptr<const T>> agree(const Branches& branches, Mask T::*active, F f) {
   std::vector<std::shared_ptr<const T>> r;
   Mask force(branches[0]->outs.size(), false);
   for (bool grew = true; grew;) {
@@ -35,8 +35,9 @@ Branches jaxprs(const std::vector<R>& r) {
 void cond_shape(Types in, Params q, Type* out) {
   auto& b = q.as<CondParams>().branches;
   need(!b.empty(), "cond", "there is no branch.");
-  need(!in.empty() && in[0] == scalar_type(DType::i32), "cond",
-       "the index must be i32[], got " + (in.empty() ? std::string("nothing") : in[0]->str()) + ".");
+  need(
+      !in.empty() && in[0] == scalar_type(DType::i32), "cond",
+      "the index must be i32[], got " + (in.empty() ? std::string("nothing") : in[0]->str()) + ".");
   for (std::size_t k = 0; k < b.size(); ++k) {
     check_inputs("cond", *b[k], in.subspan(1));
     need(b[k]->out_types() == b[0]->out_types(), "cond",
@@ -47,8 +48,9 @@ void cond_shape(Types in, Params q, Type* out) {
 
 void cond_jvp(JvpRule& r) {
   Mask active = defined(r.dx.subspan(1));
-  auto t = agree(r.params.as<CondParams>().branches, &JvpJaxpr::active,
-                 [&](const JaxprBody& j, const Mask& force) { return jvp_jaxpr(j, active, force); });
+  auto t =
+      agree(r.params.as<CondParams>().branches, &JvpJaxpr::active,
+            [&](const JaxprBody& j, const Mask& force) { return jvp_jaxpr(j, active, force); });
   Borrowed in(r.x);
   push_defined(in, r.dx.subspan(1));
   unpack_jvp(r, call(cond_p, in, CondParams{jaxprs(t)}), t[0]->active);
@@ -59,7 +61,8 @@ struct LinearCond {
   Branches primal, tangent;
   std::vector<Type> slots;
 };
-LinearCond split_cond(const Branches& branches, const std::vector<std::shared_ptr<const LinearJaxpr>>& t) {
+LinearCond split_cond(const Branches& branches,
+                      const std::vector<std::shared_ptr<const LinearJaxpr>>& t) {
   LinearCond s;
   std::vector<std::vector<std::size_t>> slot_of(t.size());  // of each residual of each branch
   for (std::size_t k = 0; k < t.size(); ++k) {
@@ -106,8 +109,9 @@ LinearCond split_cond(const Branches& branches, const std::vector<std::shared_pt
 void cond_linearize(JvpRule& r) {
   auto& branches = r.params.as<CondParams>().branches;
   Mask active = defined(r.dx.subspan(1));
-  auto t = agree(branches, &LinearJaxpr::active,
-                 [&](const JaxprBody& j, const Mask& force) { return linearize_jaxpr(j, active, force); });
+  auto t = agree(branches, &LinearJaxpr::active, [&](const JaxprBody& j, const Mask& force) {
+    return linearize_jaxpr(j, active, force);
+  });
   LinearCond s = split_cond(branches, t);
   const std::size_t n_y = t[0]->active.size();
   Results out = call(cond_p, r.x, CondParams{s.primal});
@@ -123,7 +127,8 @@ void cond_linearize(JvpRule& r) {
 void cond_transpose(TransposeRule& r) {
   Mask known = defined(r.x.subspan(1)), ct = defined(r.ct);
   Branches branches;
-  for (auto& j : r.params.as<CondParams>().branches) branches.push_back(transpose_jaxpr(*j, known, ct, true)->jaxpr);
+  for (auto& j : r.params.as<CondParams>().branches)
+    branches.push_back(transpose_jaxpr(*j, known, ct, true)->jaxpr);
   Borrowed in;
   push_defined(in, r.x);
   push_defined(in, r.ct);
@@ -151,7 +156,8 @@ void cond_batch(BatchRule& b) {
   }
   for (auto& j : branches)
     for (auto& e : j->eqns)
-      need(!has_effects(e), "cond", std::string("`") + e.prim->name + "` has effects; it cannot run under a batched index.");
+      need(!has_effects(e), "cond",
+           std::string("`") + e.prim->name + "` has effects; it cannot run under a batched index.");
   const int last = int(branches.size()) - 1;
   Array which = lax::clamp(Array(0), in[0], Array(last));
   for (std::size_t k = 0; k < t.size(); ++k) {  // every branch, then choose lane by lane
@@ -187,17 +193,19 @@ const Primitive cond_p = {
     .batch = cond_batch,
     .num_outputs = [](Params p) { return p.as<CondParams>().branches[0]->outs.size(); },
     .params = &params_ops<CondParams>,
-    .uses_axis = [](Params p, const std::string& name) {
-      auto& b = p.as<CondParams>().branches;
-      return std::any_of(b.begin(), b.end(), [&](const JaxprPtr& j) { return uses_axis(*j, name); });
-    }};
+    .uses_axis =
+        [](Params p, const std::string& name) {
+          auto& b = p.as<CondParams>().branches;
+          return std::any_of(b.begin(), b.end(),
+                             [&](const JaxprPtr& j) { return uses_axis(*j, name); });
+        }};
 
-void internal::cond_flat(const Array& index, std::span<const FlatFn> fns, Args operands, const char* who, Results& out,
-                         Loc loc) {
+void internal::cond_flat(const Array& index, std::span<const FlatFn> fns, Args operands,
+                         const char* who, Results& out, Loc loc) {
   TrailFrame frame(who, loc);
   if (index.ndim() != 0 || !(is_bool(index.dtype()) || is_integer(index.dtype())))
-    fail(std::string(who) + ": the " + (fns.size() == 2 ? "predicate" : "index") + " must be a bool or integer scalar, got " +
-             index.type()->str() + ".",
+    fail(std::string(who) + ": the " + (fns.size() == 2 ? "predicate" : "index") +
+             " must be a bool or integer scalar, got " + index.type()->str() + ".",
          loc, "E33");
   if (fns.empty()) fail(std::string(who) + ": there is no branch.", loc, "E33");
   std::vector<Type> types;
@@ -218,9 +226,10 @@ void internal::cond_flat(const Array& index, std::span<const FlatFn> fns, Args o
     if (closed[k].jaxpr->out_types() != closed[0].jaxpr->out_types()) {
       bool pair = std::string_view(who) == "cond";  // branches are stored false, true
       fail(std::string(who) + ": the branches return different types: " +
-               (pair ? result_types(closed[1]) + " if true, " + result_types(closed[0]) + " if false."
-                     : result_types(closed[0]) + " from branch 0, " + result_types(closed[k]) + " from branch " +
-                           std::to_string(k) + "."),
+               (pair ? result_types(closed[1]) + " if true, " + result_types(closed[0]) +
+                           " if false."
+                     : result_types(closed[0]) + " from branch 0, " + result_types(closed[k]) +
+                           " from branch " + std::to_string(k) + "."),
            loc, "E34");
     }
   if (index.concrete()) {  // the value is known: just that branch
@@ -238,7 +247,8 @@ void internal::cond_flat(const Array& index, std::span<const FlatFn> fns, Args o
         rest(j->invars.begin() + std::ptrdiff_t(c.consts.size()), j->invars.end());
     j->invars.clear();
     for (std::size_t i = 0; i < consts.size(); ++i)
-      j->invars.push_back(i >= at && i < at + own.size() ? own[i - at] : j->new_var(consts[i].type()));
+      j->invars.push_back(i >= at && i < at + own.size() ? own[i - at]
+                                                         : j->new_var(consts[i].type()));
     j->invars.insert(j->invars.end(), rest.begin(), rest.end());
     at += own.size();
     p.branches.push_back(j);

@@ -13,20 +13,21 @@ namespace internal {
 namespace {
 void check_rule(const CustomRule& rule, const char* part, std::size_t got, std::size_t want) {
   if (got != want)
-    rule_error("custom derivative of `" + rule.name + "`: " + part + " returns " + std::to_string(got) +
-               " arrays, expected " + std::to_string(want) + ".");
+    rule_error("custom derivative of `" + rule.name + "`: " + part + " returns " +
+               std::to_string(got) + " arrays, expected " + std::to_string(want) + ".");
 }
 void check_type(const CustomRule& rule, const char* part, std::size_t i, Type got, Type want) {
   if (got != want)
-    rule_error("custom derivative of `" + rule.name + "`: " + part + " " + std::to_string(i) + " is " + got->str() +
-               ", expected " + want->str() + ".");
+    rule_error("custom derivative of `" + rule.name + "`: " + part + " " + std::to_string(i) +
+               " is " + got->str() + ", expected " + want->str() + ".");
 }
 }  // namespace
 
 void custom_jvp_rule(const CustomRule& rule, Args x, Args dx, Results& y, Results& dy) {
   if (!rule.jvp && !rule.fwd)
-    rule_error("custom derivative of `" + rule.name + "`: it has no derivative rule" +
-               (rule.dropped.empty() ? std::string(".") : " (dropped on export: " + rule.dropped + ")."));
+    rule_error(
+        "custom derivative of `" + rule.name + "`: it has no derivative rule" +
+        (rule.dropped.empty() ? std::string(".") : " (dropped on export: " + rule.dropped + ")."));
   Results t;
   for (std::size_t i = 0; i < x.size(); ++i) t.push_back(instantiate(dx[i], x[i].type()));
   UserScope user(context.trace);
@@ -34,7 +35,8 @@ void custom_jvp_rule(const CustomRule& rule, Args x, Args dx, Results& y, Result
     rule.jvp(x, args(t), y, dy);
     check_rule(rule, "the jvp rule", dy.size(), y.size());
     for (std::size_t i = 0; i < y.size(); ++i)
-      if (dy[i].defined() && has_tangent(y[i].type())) check_type(rule, "tangent", i, dy[i].type(), y[i].type());
+      if (dy[i].defined() && has_tangent(y[i].type()))
+        check_type(rule, "tangent", i, dy[i].type(), y[i].type());
     return;
   }
   Results in;
@@ -45,7 +47,8 @@ void custom_jvp_rule(const CustomRule& rule, Args x, Args dx, Results& y, Result
   dy = call(custom_lin_p, args(in), p);
 }
 
-CustomPtr batch_custom_rule(const CustomPtr& rule, const AxisList& axes, std::int64_t size, const std::string& axis_name) {
+CustomPtr batch_custom_rule(const CustomPtr& rule, const AxisList& axes, std::int64_t size,
+                            const std::string& axis_name) {
   auto r = std::make_shared<CustomRule>();
   r->name = rule->name;
   r->dropped = rule->dropped;
@@ -104,9 +107,11 @@ CustomPtr batch_custom_rule(const CustomPtr& rule, const AxisList& axes, std::in
       Results out;
       lanes(flat(f), in, AxisList(in.size(), 0), out);
       for (std::size_t i = 0, k = 0; i < zero.size(); ++i) {
-        if (zero[i]) x_ct.push_back(Array());
+        if (zero[i])
+          x_ct.push_back(Array());
         else {
-          x_ct.push_back(axes[i] < 0 ? lax::reduce_sum(out[k], {0}) : lax::move_axis(out[k], 0, axes[i]));
+          x_ct.push_back(axes[i] < 0 ? lax::reduce_sum(out[k], {0})
+                                     : lax::move_axis(out[k], 0, axes[i]));
           ++k;
         }
       }
@@ -143,9 +148,11 @@ void custom_call_batch(BatchRule& b) {
   auto t = batch_jaxpr(*p.call_jaxpr, b.size, b.axis_name, mapped(b), force);
   Results in = batch_operands(b);
   AxisList axes;
-  for (auto i = std::size_t(p.num_consts); i < b.x.size(); ++i) axes.push_back(b.axis[i] < 0 ? -1 : 0);
-  Results out = call(b.prim, args(in),
-                     CustomParams{t->jaxpr, p.num_consts, batch_custom_rule(p.rule, axes, b.size, b.axis_name)});
+  for (auto i = std::size_t(p.num_consts); i < b.x.size(); ++i)
+    axes.push_back(b.axis[i] < 0 ? -1 : 0);
+  Results out = call(
+      b.prim, args(in),
+      CustomParams{t->jaxpr, p.num_consts, batch_custom_rule(p.rule, axes, b.size, b.axis_name)});
   for (std::size_t i = 0; i < out.size(); ++i) {
     b.y[i] = out[i];
     b.y_axis[i] = 0;
@@ -204,7 +211,8 @@ void custom_lin_transpose(TransposeRule& r) {
 void custom_lin_batch(BatchRule& b) {
   auto f = [&](Args in, Results& dy) { expand_custom_lin(b.params.as<CustomLinParams>(), in, dy); };
   AxisList axes;
-  for (std::size_t i = 0; i < b.x.size(); ++i) axes.push_back(b.axis[i] < 0 ? kUnmapped : b.axis[i]);
+  for (std::size_t i = 0; i < b.x.size(); ++i)
+    axes.push_back(b.axis[i] < 0 ? kUnmapped : b.axis[i]);
   Results y;
   vmap_flat(flat(f), b.x, {axes.data(), axes.size()}, {}, b.size, b.axis_name, y, Loc::current());
   for (std::size_t i = 0; i < y.size(); ++i) {
@@ -216,7 +224,9 @@ void custom_lin_batch(BatchRule& b) {
 }  // namespace
 
 namespace internal {
-void custom_lin_eval(const CustomLinParams& p, Args in, Results& dy) { expand_custom_lin(p, in, dy); }
+void custom_lin_eval(const CustomLinParams& p, Args in, Results& dy) {
+  expand_custom_lin(p, in, dy);
+}
 }  // namespace internal
 
 const Primitive custom_jvp_call_p = {.name = "custom_jvp_call",

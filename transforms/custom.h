@@ -8,6 +8,7 @@ namespace jaxpp::internal {
 /// is bwd.
 void custom_jvp_rule(const CustomRule&, Args x, Args dx, Results& y, Results& dy);
 /// The rule of vmap(f).  Its results have the batch on axis 0; `axes` are those of the operands (-1: unmapped).
-CustomPtr batch_custom_rule(const CustomPtr&, const AxisList& axes, std::int64_t size, const std::string& axis_name);
+CustomPtr batch_custom_rule(const CustomPtr&, const AxisList& axes, std::int64_t size,
+                            const std::string& axis_name);
 
 }  // namespace jaxpp::internal

@@ -9,7 +9,8 @@
 namespace jaxpp::internal {
 namespace {
 
-std::string key(const char* what, std::initializer_list<const Mask*> masks, const std::string& more = "") {
+std::string key(const char* what, std::initializer_list<const Mask*> masks,
+                const std::string& more = "") {
   std::string s = what + more;
   for (auto* m : masks) {
     s += '|';
@@ -28,7 +29,8 @@ JaxprPtr staged(const std::vector<Type>& in, F f) {
 
 }  // namespace
 
-std::shared_ptr<const JvpJaxpr> jvp_jaxpr(const JaxprBody& j, const Mask& active, const Mask& instantiated) {
+std::shared_ptr<const JvpJaxpr> jvp_jaxpr(const JaxprBody& j, const Mask& active,
+                                          const Mask& instantiated) {
   return j.memo<JvpJaxpr>(key("jvp", {&active, &instantiated}), [&] {
     std::vector<Type> in = j.in_types();
     std::size_t n = in.size();
@@ -38,14 +40,18 @@ std::shared_ptr<const JvpJaxpr> jvp_jaxpr(const JaxprBody& j, const Mask& active
     r.jaxpr = staged(in, [&](Args x, Results& out) {
       Borrowed dx;
       for (std::size_t i = 0, k = n; i < n; ++i) {
-        if (active[i]) dx.push(x[k++]);
-        else dx.push(nullptr);
+        if (active[i])
+          dx.push(x[k++]);
+        else
+          dx.push(nullptr);
       }
       JvpTrace trace(context.trace);
       Results in_x, y, dy;
       Args tangents = dx;
       for (std::size_t i = 0; i < n; ++i)
-        in_x.push_back(tangents[i].defined() && has_tangent(x[i].type()) ? trace.dual(x[i], tangents[i]) : x[i]);
+        in_x.push_back(tangents[i].defined() && has_tangent(x[i].type())
+                           ? trace.dual(x[i], tangents[i])
+                           : x[i]);
       {
         UserScope scope(&trace);
         eval_jaxpr(j, args(in_x), y);
@@ -56,7 +62,8 @@ std::shared_ptr<const JvpJaxpr> jvp_jaxpr(const JaxprBody& j, const Mask& active
         dy.push_back(own ? Array::share(a.node()->dual.tangent) : Array());
       }
       for (std::size_t i = 0, m = out.size(); i < m; ++i) {
-        r.active.push_back(dy[i].defined() || (forced(instantiated, i) && has_tangent(out[i].type())));
+        r.active.push_back(dy[i].defined() ||
+                           (forced(instantiated, i) && has_tangent(out[i].type())));
         if (r.active[i]) out.push_back(instantiate(dy[i], out[i].type()));
       }
     });
@@ -64,7 +71,8 @@ std::shared_ptr<const JvpJaxpr> jvp_jaxpr(const JaxprBody& j, const Mask& active
   });
 }
 
-std::shared_ptr<const LinearJaxpr> linearize_jaxpr(const JaxprBody& j, const Mask& active, const Mask& instantiated) {
+std::shared_ptr<const LinearJaxpr> linearize_jaxpr(const JaxprBody& j, const Mask& active,
+                                                   const Mask& instantiated) {
   return j.memo<LinearJaxpr>(key("lin", {&active, &instantiated}), [&] {
     LinearJaxpr r;
     Scope none(nullptr);
@@ -76,7 +84,9 @@ std::shared_ptr<const LinearJaxpr> linearize_jaxpr(const JaxprBody& j, const Mas
     JaxprTrace& tangent = lin.tangent;
     Results in, out;
     for (std::size_t i = 0; i < x.size(); ++i)
-      in.push_back(active[i] && has_tangent(x[i].type()) ? lin.dual(x[i], tangent.input(x[i].type())) : x[i]);
+      in.push_back(active[i] && has_tangent(x[i].type())
+                       ? lin.dual(x[i], tangent.input(x[i].type()))
+                       : x[i]);
     {
       UserScope user(&lin);
       eval_jaxpr(j, args(in), out);
@@ -113,8 +123,8 @@ std::shared_ptr<const LinearJaxpr> linearize_jaxpr(const JaxprBody& j, const Mas
   });
 }
 
-std::shared_ptr<const TransposedJaxpr> transpose_jaxpr(const JaxprBody& j, const Mask& known, const Mask& ct_nonzero,
-                                                       bool instantiated) {
+std::shared_ptr<const TransposedJaxpr> transpose_jaxpr(const JaxprBody& j, const Mask& known,
+                                                       const Mask& ct_nonzero, bool instantiated) {
   return j.memo<TransposedJaxpr>(key(instantiated ? "T+" : "T", {&known, &ct_nonzero}), [&] {
     std::vector<Type> in, types = j.in_types(), outs = j.out_types();
     for (std::size_t i = 0; i < known.size(); ++i)
@@ -126,12 +136,16 @@ std::shared_ptr<const TransposedJaxpr> transpose_jaxpr(const JaxprBody& j, const
       Borrowed values, ct;
       std::size_t k = 0;
       for (bool b : known) {
-        if (b) values.push(x[k++]);
-        else values.push(nullptr);
+        if (b)
+          values.push(x[k++]);
+        else
+          values.push(nullptr);
       }
       for (bool b : ct_nonzero) {
-        if (b) ct.push(x[k++]);
-        else ct.push(nullptr);
+        if (b)
+          ct.push(x[k++]);
+        else
+          ct.push(nullptr);
       }
       SmallVec<Array, 4> in_ct(types.size());
       backward_pass(j, values, ct, in_ct.data());
@@ -145,36 +159,39 @@ std::shared_ptr<const TransposedJaxpr> transpose_jaxpr(const JaxprBody& j, const
   });
 }
 
-std::shared_ptr<const BatchedJaxpr> batch_jaxpr(const JaxprBody& j, std::int64_t size, const std::string& axis_name,
-                                                const Mask& batched, const Mask& force) {
-  return j.memo<BatchedJaxpr>(key("batch", {&batched, &force}, std::to_string(size) + axis_name), [&] {
-    std::vector<Type> in = j.in_types();
-    for (std::size_t i = 0; i < in.size(); ++i)
-      if (batched[i]) {
-        Shape s = in[i]->shape;
-        s.insert(0, size);
-        in[i] = make_type(in[i]->dtype, s);
-      }
-    BatchedJaxpr r;
-    r.jaxpr = staged(in, [&](Args x, Results& out) {
-      BatchTrace trace(context.trace, size, axis_name);
-      Results values, y;
-      for (std::size_t i = 0; i < x.size(); ++i) values.push_back(trace.batched(x[i], batched[i] ? 0 : -1));
-      {
-        UserScope scope(&trace);
-        AxisFrame frame{axis_name, size, context.axes};
-        if (!axis_name.empty()) context.axes = &frame;
-        eval_jaxpr(j, args(values), y);
-      }
-      for (std::size_t i = 0; i < y.size(); ++i) {
-        auto [v, axis] = trace.unwrap(y[i]);
-        r.batched.push_back(axis >= 0 || forced(force, i));
-        Array value = Array::share(v);
-        out.push_back(r.batched[i] ? lax::batch_to_front(value, axis, size) : value);
-      }
-    });
-    return r;
-  });
+std::shared_ptr<const BatchedJaxpr> batch_jaxpr(const JaxprBody& j, std::int64_t size,
+                                                const std::string& axis_name, const Mask& batched,
+                                                const Mask& force) {
+  return j.memo<BatchedJaxpr>(
+      key("batch", {&batched, &force}, std::to_string(size) + axis_name), [&] {
+        std::vector<Type> in = j.in_types();
+        for (std::size_t i = 0; i < in.size(); ++i)
+          if (batched[i]) {
+            Shape s = in[i]->shape;
+            s.insert(0, size);
+            in[i] = make_type(in[i]->dtype, s);
+          }
+        BatchedJaxpr r;
+        r.jaxpr = staged(in, [&](Args x, Results& out) {
+          BatchTrace trace(context.trace, size, axis_name);
+          Results values, y;
+          for (std::size_t i = 0; i < x.size(); ++i)
+            values.push_back(trace.batched(x[i], batched[i] ? 0 : -1));
+          {
+            UserScope scope(&trace);
+            AxisFrame frame{axis_name, size, context.axes};
+            if (!axis_name.empty()) context.axes = &frame;
+            eval_jaxpr(j, args(values), y);
+          }
+          for (std::size_t i = 0; i < y.size(); ++i) {
+            auto [v, axis] = trace.unwrap(y[i]);
+            r.batched.push_back(axis >= 0 || forced(force, i));
+            Array value = Array::share(v);
+            out.push_back(r.batched[i] ? lax::batch_to_front(value, axis, size) : value);
+          }
+        });
+        return r;
+      });
 }
 
 }  // namespace jaxpp::internal

@@ -58,11 +58,13 @@ bool matches(const Entry& e, Args x, const StaticKey& s) {
 }
 std::string signature(Args x) {
   std::string s;
-  for (const Array& a : x) s += (s.empty() ? "" : ", ") + (a.defined() ? a.type()->str() : std::string("null"));
+  for (const Array& a : x)
+    s += (s.empty() ? "" : ", ") + (a.defined() ? a.type()->str() : std::string("null"));
   return "(" + s + ")";
 }
 // What differs from the entry that is nearest: the one with the fewest different leaves.
-std::string difference(std::span<const std::shared_ptr<const Entry>> entries, Args x, const StaticKey& s) {
+std::string difference(std::span<const std::shared_ptr<const Entry>> entries, Args x,
+                       const StaticKey& s) {
   std::string best;
   std::size_t fewest = SIZE_MAX;
   for (auto& e : entries) {
@@ -73,11 +75,12 @@ std::string difference(std::span<const std::shared_ptr<const Entry>> entries, Ar
       d += (d.empty() ? "" : "; ") + what;
     };
     if (e->key.size() != x.size())
-      note("there were " + std::to_string(e->key.size()) + " arrays, now " + std::to_string(x.size()));
+      note("there were " + std::to_string(e->key.size()) + " arrays, now " +
+           std::to_string(x.size()));
     for (std::size_t i = 0; i < std::min(x.size(), e->key.size()); ++i)
       if (Type t = type_of(x[i]); e->key[i] != t)
-        note("array " + std::to_string(i) + " was " + (e->key[i] ? e->key[i]->str() : "null") + ", now " +
-             (t ? t->str() : "null"));
+        note("array " + std::to_string(i) + " was " + (e->key[i] ? e->key[i]->str() : "null") +
+             ", now " + (t ? t->str() : "null"));
     if (e->statics.type != s.type || (s.equal && !s.equal(e->statics.value, s.value)))
       note("a static value or the structure of a container changed");
     if (!same_axes(*e)) note("it is called under other named axes");
@@ -89,7 +92,8 @@ std::string difference(std::span<const std::shared_ptr<const Entry>> entries, Ar
   return best;
 }
 
-std::shared_ptr<const Entry> trace_entry(const char* name, FlatFn f, Args x, const StaticKey& statics,
+std::shared_ptr<const Entry> trace_entry(const char* name, FlatFn f, Args x,
+                                         const StaticKey& statics,
                                          std::shared_ptr<const void>* out_tree, Loc loc) {
   TrailFrame frame("jit", loc);
   auto e = std::make_shared<Entry>();
@@ -103,8 +107,10 @@ std::shared_ptr<const Entry> trace_entry(const char* name, FlatFn f, Args x, con
     Borrowed all;
     std::size_t k = 0;
     for (Type t : e->key) {
-      if (t) all.push(in[k++]);
-      else all.push(nullptr);
+      if (t)
+        all.push(in[k++]);
+      else
+        all.push(nullptr);
     }
     f(all, y);
   };
@@ -123,8 +129,9 @@ std::shared_ptr<const Entry> trace_entry(const char* name, FlatFn f, Args x, con
 }
 
 // The entry for these arguments: found, or traced and remembered.  `hold` keeps an entry that is not remembered.
-const Entry* entry_for(JitCache& cache, const char* name, FlatFn f, Args x, const StaticKey& statics,
-                       std::shared_ptr<const void>* out_tree, std::shared_ptr<const Entry>& hold, Loc loc) {
+const Entry* entry_for(JitCache& cache, const char* name, FlatFn f, Args x,
+                       const StaticKey& statics, std::shared_ptr<const void>* out_tree,
+                       std::shared_ptr<const Entry>& hold, Loc loc) {
   const Entry* last = cache.last.load(std::memory_order_acquire);
   if (last && matches(*last, x, statics)) [[likely]]
     return last;
@@ -142,8 +149,8 @@ const Entry* entry_for(JitCache& cache, const char* name, FlatFn f, Args x, cons
     }
   }
   hold = trace_entry(name, f, x, statics, out_tree, loc);
-  bool closes_over_tracer =
-      std::any_of(hold->consts.begin(), hold->consts.end(), [](const Array& a) { return !a.concrete(); });
+  bool closes_over_tracer = std::any_of(hold->consts.begin(), hold->consts.end(),
+                                        [](const Array& a) { return !a.concrete(); });
   std::lock_guard lock(s.mutex);
   s.log += std::string(name) + ": compiled for " + signature(x);
   if (!s.entries.empty()) s.log += ": " + difference(s.entries, x, statics);
@@ -156,16 +163,16 @@ const Entry* entry_for(JitCache& cache, const char* name, FlatFn f, Args x, cons
 }
 }  // namespace
 
-void jit_flat(JitCache& cache, const char* name, FlatFn f, std::span<Array> x, const StaticKey& statics,
-              std::shared_ptr<const void>* out_tree, Results& y, bool donate, Loc loc) {
+void jit_flat(JitCache& cache, const char* name, FlatFn f, std::span<Array> x,
+              const StaticKey& statics, std::shared_ptr<const void>* out_tree, Results& y,
+              bool donate, Loc loc) {
   std::shared_ptr<const Entry> hold;
   const Entry* e = entry_for(cache, name, f, x, statics, out_tree, hold, loc);
   if (out_tree && e->out_tree) *out_tree = e->out_tree;
   const std::size_t at = y.size();
   y.resize(at + e->n_out);
   bool plain = !context.trace && e->consts.empty();  // no transform around, nothing captured
-  for (const Array& a : x)
-    plain &= a.defined() && a.concrete();
+  for (const Array& a : x) plain &= a.defined() && a.concrete();
   if (plain) [[likely]]
     return run_jaxpr(*e->params.jaxpr, x, y.data() + at, donate);
   if (context.trace) {
@@ -178,8 +185,10 @@ void jit_flat(JitCache& cache, const char* name, FlatFn f, std::span<Array> x, c
   for (Array& a : x) {
     if (!a.defined()) continue;
     if (!a.concrete()) throw_leak(a.node(), loc);
-    if (donate) in.push_back(std::move(a));
-    else in.push_back(a);
+    if (donate)
+      in.push_back(std::move(a));
+    else
+      in.push_back(a);
   }
   run_jaxpr(*e->params.jaxpr, in, y.data() + at, donate);
 }

@@ -6,7 +6,8 @@
 
 namespace jaxpp::internal {
 
-Array JvpTrace::dual(const Array& primal, const Array& tangent, const Primitive* maker, Loc loc) const {
+Array JvpTrace::dual(const Array& primal, const Array& tangent, const Primitive* maker,
+                     Loc loc) const {
   Node* n = node_new(primal.type(), serial);
   retain(primal.node());
   retain(tangent.node());
@@ -40,15 +41,18 @@ void JvpTrace::process(const Primitive& p, Args in, Params params, Array* y, Loc
   JaxprTrace* tangent = tangent_trace();
   auto rule = tangent && p.linearize ? p.linearize : p.jvp;
   if (!rule)
-    fail<Error>(std::string(p.name) + ": no derivative rule.", user_loc(loc), "E15",
-                "Give the function a derivative with custom_jvp or custom_vjp, or use stop_gradient.");
+    fail<Error>(
+        std::string(p.name) + ": no derivative rule.", user_loc(loc), "E15",
+        "Give the function a derivative with custom_jvp or custom_vjp, or use stop_gradient.");
   SmallVec<Array, 2> dy(p.outputs(params));
   {
     Scope scope(rule_trace(), &loc);
     JvpRule r{p, x, dx, params, y, dy.data(), tangent};
     try {
       rule(r);
-    } catch (const RuleError& e) { fail(e.what(), user_loc(loc), "E11"); }
+    } catch (const RuleError& e) {
+      fail(e.what(), user_loc(loc), "E11");
+    }
   }
   for (std::size_t i = 0; i < dy.size(); ++i)
     if (keep(dy[i]) && has_tangent(y[i].type())) y[i] = dual(y[i], dy[i], &p, user_loc(loc));

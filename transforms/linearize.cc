@@ -31,7 +31,8 @@ void SplitTrace::process(const Primitive& p, Args in, Params params, Array* y, L
     if (dy[i].defined()) y[i] = dy[i];
 }
 void SplitTrace::custom_call(const CustomPtr& rule, Args in, Results& out) {
-  if (owns_operand(in)) return rule->call(in, out);  // linear in the tangents: no other derivative is needed
+  if (owns_operand(in))
+    return rule->call(in, out);  // linear in the tangents: no other derivative is needed
   Scope scope(parent);
   internal::custom_call(rule, in, out);
 }
@@ -71,8 +72,9 @@ void grad_flat(FlatFn f, Args x, Array& value, Results& aux, Array* grads, const
   Mask active(x.size(), true);
   JaxprBody tape = linearize_flat(f, x, active, y);
   if (y[0].ndim() != 0)
-    fail(std::string(who) + ": needs a scalar output; the function returned " + y[0].type()->str() + ".", loc, "E17",
-         "Reduce it (sum, mean), or use jacrev or vjp.");
+    fail(std::string(who) + ": needs a scalar output; the function returned " + y[0].type()->str() +
+             ".",
+         loc, "E17", "Reduce it (sum, mean), or use jacrev or vjp.");
   if (holomorphic ? !is_complex(y[0].dtype()) : !is_float(y[0].dtype()))
     fail(std::string(who) + ": needs a " + (holomorphic ? "complex" : "real floating-point") +
              " output; the function returned " + y[0].type()->str() + ".",
@@ -124,7 +126,8 @@ LinearMap LinearMap::linear(FlatFn f, Types x, Loc loc) {
   Results in, out;
   int n = 0;
   for (Type t : x) {
-    if (!has_tangent(t)) fail("linear_transpose: " + t->str() + " is not a vector space.", loc, "E19");
+    if (!has_tangent(t))
+      fail("linear_transpose: " + t->str() + " is not a vector space.", loc, "E19");
     in.push_back(trace.input(t));
     s->in.push_back(t);
     s->slot.push_back(n++);
@@ -151,8 +154,8 @@ void LinearMap::push(Args dx, Results& dy, Loc loc) const {
   for (std::size_t i = 0; i < s.in.size(); ++i) {
     if (s.slot[i] < 0) continue;
     if (dx[i].defined() && dx[i].type() != s.in[i])
-      fail("linearize: tangent " + std::to_string(i) + " is " + dx[i].type()->str() + ", its primal was " +
-               s.in[i]->str() + ".",
+      fail("linearize: tangent " + std::to_string(i) + " is " + dx[i].type()->str() +
+               ", its primal was " + s.in[i]->str() + ".",
            loc, "E16");
     in.push_back(instantiate(dx[i], s.in[i]));
   }
@@ -174,7 +177,10 @@ void LinearMap::pull(Args ct, Results& x_ct, Loc loc) const {
     cts.push_back(s.tape.outs[i].is_zero() ? Array() : ct[i]);
   if (s.has_known)
     for (const Atom& a : s.tape.outs)
-      if (!a.is_var() && !a.is_zero()) fail("linear_transpose: an output does not depend on the input: the function is not linear.", loc, "E19");
+      if (!a.is_var() && !a.is_zero())
+        fail(
+            "linear_transpose: an output does not depend on the input: the function is not linear.",
+            loc, "E19");
   backward_pass(s.tape, args(known), args(cts), g.data());
   for (std::size_t i = 0; i < s.in.size(); ++i)
     x_ct.push_back(instantiate(s.slot[i] < 0 ? Array() : g[std::size_t(s.slot[i])], s.in[i]));

@@ -23,8 +23,8 @@ Mask carry_fixpoint(const Sizes& n, Mask start, Step step) {
   }
   return start;
 }
-ScanParams like(const ScanParams& p, const JaxprPtr& j, std::size_t num_carry, std::size_t num_consts,
-                bool reverse) {
+ScanParams like(const ScanParams& p, const JaxprPtr& j, std::size_t num_carry,
+                std::size_t num_consts, bool reverse) {
   return {j, p.length, std::int64_t(num_carry), std::int64_t(num_consts), reverse, p.unroll};
 }
 
@@ -32,21 +32,24 @@ void scan_shape(Types in, Params q, Type* out) {
   auto& p = q.as<ScanParams>();
   const JaxprBody& j = *p.jaxpr;
   need(p.length >= 0 && p.num_consts >= 0 && p.num_carry >= 0 &&
-           std::size_t(p.num_consts + p.num_carry) <= j.invars.size() && std::size_t(p.num_carry) <= j.outs.size(),
+           std::size_t(p.num_consts + p.num_carry) <= j.invars.size() &&
+           std::size_t(p.num_carry) <= j.outs.size(),
        "scan", "length, num_consts and num_carry do not fit the body.");
   auto n = sizes(p);
   need(in.size() == j.invars.size(), "scan",
-       "the body takes " + std::to_string(j.invars.size()) + " operands, got " + std::to_string(in.size()) + ".");
+       "the body takes " + std::to_string(j.invars.size()) + " operands, got " +
+           std::to_string(in.size()) + ".");
   for (std::size_t i = 0; i < in.size(); ++i) {
     Type t = j.types[j.invars[i]], want = i < n.consts + n.carry ? t : stacked(t, p.length);
     if (in[i] != want)
-      rule_error("scan: operand " + std::to_string(i) + " is " + in[i]->str() + ", the loop takes " + want->str() + ".");
+      rule_error("scan: operand " + std::to_string(i) + " is " + in[i]->str() +
+                 ", the loop takes " + want->str() + ".");
   }
   for (std::size_t i = 0; i < j.outs.size(); ++i) {
     Type t = j.type(j.outs[i]);
     if (i < n.carry && t != j.types[j.invars[n.consts + i]])
-      rule_error("scan: carry " + std::to_string(i) + " goes in as " + j.types[j.invars[n.consts + i]]->str() +
-                 " and comes out as " + t->str() + ".");
+      rule_error("scan: carry " + std::to_string(i) + " goes in as " +
+                 j.types[j.invars[n.consts + i]]->str() + " and comes out as " + t->str() + ".");
     *out++ = i < n.carry ? t : stacked(t, p.length);
   }
 }
@@ -94,9 +97,11 @@ void scan_jvp(JvpRule& r) {
         place.emplace_back(true, i);
       }
   }
-  auto body = t->jaxpr->memo<JaxprPtr>("scan jvp" + std::to_string(n.consts) + "," + std::to_string(n.carry),
-                                       [&] { return reorder(*t->jaxpr, in, out); });
-  Results y = call(scan_p, args(operands), like(p, *body, group_sizes[1], group_sizes[0], p.reverse));
+  auto body = t->jaxpr->memo<JaxprPtr>(
+      "scan jvp" + std::to_string(n.consts) + "," + std::to_string(n.carry),
+      [&] { return reorder(*t->jaxpr, in, out); });
+  Results y =
+      call(scan_p, args(operands), like(p, *body, group_sizes[1], group_sizes[0], p.reverse));
   for (std::size_t i = 0; i < y.size(); ++i) (place[i].first ? r.dy : r.y)[place[i].second] = y[i];
 }
 
@@ -104,8 +109,9 @@ void scan_jvp(JvpRule& r) {
 // Where a residual of the body comes from, seen from outside the loop.
 struct Residual {
   enum Kind { operand, stacked_output, invariant } kind;
-  std::size_t index;  // operand of the scan; output of the primal scan; output of the hoisted program
-  bool constant;      // the same in every iteration
+  std::size_t
+      index;      // operand of the scan; output of the primal scan; output of the hoisted program
+  bool constant;  // the same in every iteration
 };
 struct LinearScan {
   JaxprPtr primal, tangent;
@@ -182,11 +188,12 @@ void scan_linearize(JvpRule& r) {
     t = linearize_jaxpr(*p.jaxpr, m, carry);
     return t->active;
   });
-  auto s = t->primal->memo<LinearScan>(mask_key("scan linear", active) + std::to_string(n.consts) + "," +
-                                           std::to_string(n.carry),
-                                       [&] { return split_scan(n, *t, active); });
+  auto s = t->primal->memo<LinearScan>(
+      mask_key("scan linear", active) + std::to_string(n.consts) + "," + std::to_string(n.carry),
+      [&] { return split_scan(n, *t, active); });
   const std::size_t n_in = active.size(), n_y = t->active.size();
-  Results out = call(scan_p, r.x, like(p, s->primal, n.carry, n.consts, p.reverse)), hoisted, operands;
+  Results out = call(scan_p, r.x, like(p, s->primal, n.carry, n.consts, p.reverse)), hoisted,
+          operands;
   if (s->hoisted) eval_jaxpr(*s->hoisted, r.x.first(n.consts), hoisted);
   for (std::size_t i = 0; i < n_y; ++i) r.y[i] = out[i];
   auto residuals = [&](bool constant) {
@@ -227,7 +234,8 @@ void scan_transpose(TransposeRule& r) {
   std::size_t lin_consts = n.consts - known_consts;
   // known consts | ct of consts so far, ct of carry | known xs, ct of ys  ->  ct of consts, ct of carry | ct of xs
   auto body = t->jaxpr->memo<JaxprPtr>(mask_key("scan T", known) + std::to_string(n.carry), [&] {
-    std::vector<Type> base = t->jaxpr->in_types(), in(base.begin(), base.begin() + std::ptrdiff_t(known_consts)),
+    std::vector<Type> base = t->jaxpr->in_types(),
+                      in(base.begin(), base.begin() + std::ptrdiff_t(known_consts)),
                       out = t->jaxpr->out_types();
     in.insert(in.end(), out.begin(), out.begin() + std::ptrdiff_t(lin_consts));
     auto at = base.begin() + std::ptrdiff_t(known_consts + known_xs);
@@ -236,7 +244,8 @@ void scan_transpose(TransposeRule& r) {
     in.insert(in.end(), at + std::ptrdiff_t(n.carry), base.end());
     auto f = [&](Args x, Results& y) {
       Borrowed z(x.first(known_consts));
-      Args acc = x.subspan(known_consts, lin_consts), carry = x.subspan(known_consts + lin_consts, n.carry),
+      Args acc = x.subspan(known_consts, lin_consts),
+           carry = x.subspan(known_consts + lin_consts, n.carry),
            xs = x.subspan(known_consts + lin_consts + n.carry);
       z.append(xs.first(known_xs));
       z.append(carry);
@@ -259,7 +268,8 @@ void scan_transpose(TransposeRule& r) {
   for (std::size_t i = n.consts + n.carry; i < known.size(); ++i)
     if (known[i]) operands.push_back(r.x[i]);
   for (std::size_t i = 0; i < n.ys; ++i) operands.push_back(ct(n.carry + i));
-  Results out = call(scan_p, args(operands), like(p, *body, lin_consts + n.carry, known_consts, !p.reverse));
+  Results out =
+      call(scan_p, args(operands), like(p, *body, lin_consts + n.carry, known_consts, !p.reverse));
   for (std::size_t i = 0, k = 0; i < known.size(); ++i)
     if (!known[i]) r.add(i, out[k++]);
 }
@@ -274,9 +284,12 @@ void scan_batch(BatchRule& b) {
   });
   Results in;
   for (std::size_t i = 0; i < b.x.size(); ++i) {
-    if (!batched[i]) in.push_back(b.x[i]);
-    else if (i < n.consts + n.carry) in.push_back(lax::batch_to_front(b.x[i], b.axis[i], b.size));
-    else in.push_back(lax::move_axis(b.x[i], b.axis[i], 1));
+    if (!batched[i])
+      in.push_back(b.x[i]);
+    else if (i < n.consts + n.carry)
+      in.push_back(lax::batch_to_front(b.x[i], b.axis[i], b.size));
+    else
+      in.push_back(lax::move_axis(b.x[i], b.axis[i], 1));
   }
   Results out = call(scan_p, args(in), like(p, t->jaxpr, n.carry, n.consts, p.reverse));
   for (std::size_t i = 0; i < out.size(); ++i) {
@@ -296,26 +309,31 @@ const Primitive scan_p = {
     .batch = scan_batch,
     .num_outputs = [](Params p) { return p.as<ScanParams>().jaxpr->outs.size(); },
     .params = &params_ops<ScanParams>,
-    .uses_axis = [](Params p, const std::string& name) { return uses_axis(*p.as<ScanParams>().jaxpr, name); }};
+    .uses_axis =
+        [](Params p, const std::string& name) {
+          return uses_axis(*p.as<ScanParams>().jaxpr, name);
+        }};
 
-void internal::scan_flat(FlatFn f, Args init, Args xs, std::int64_t length, bool reverse, std::int64_t unroll,
-                         Results& out, Loc loc) {
+void internal::scan_flat(FlatFn f, Args init, Args xs, std::int64_t length, bool reverse,
+                         std::int64_t unroll, Results& out, Loc loc) {
   TrailFrame frame("scan", loc);
   std::vector<Type> types;
   for (const Array& a : init) types.push_back(a.type());
   for (std::size_t i = 0; i < xs.size(); ++i) {
     const Array& a = xs[i];
     if (a.ndim() == 0)
-      fail("scan: xs " + std::to_string(i) + " is " + a.type()->str() + "; it needs a leading axis to loop over.", loc,
-           "E30");
+      fail("scan: xs " + std::to_string(i) + " is " + a.type()->str() +
+               "; it needs a leading axis to loop over.",
+           loc, "E30");
     if (length >= 0 && a.shape()[0] != length)
-      fail("scan: xs " + std::to_string(i) + " is " + a.type()->str() + "; the loop has " + std::to_string(length) +
-               " iterations.",
+      fail("scan: xs " + std::to_string(i) + " is " + a.type()->str() + "; the loop has " +
+               std::to_string(length) + " iterations.",
            loc, "E30", "All leading axes, and length if given, must agree.");
     length = a.shape()[0];
     types.push_back(make_type(a.dtype(), Shape(a.shape().begin() + 1, a.shape().end())));
   }
-  if (length < 0) fail("scan: the number of iterations is unknown.", loc, "E30", "Give xs, or {.length = n}.");
+  if (length < 0)
+    fail("scan: the number of iterations is unknown.", loc, "E30", "Give xs, or {.length = n}.");
   Closed c = trace_to_jaxpr(types, f);
   const JaxprBody& j = *c.jaxpr;
   if (j.outs.size() < init.size())
@@ -324,13 +342,14 @@ void internal::scan_flat(FlatFn f, Args init, Args xs, std::int64_t length, bool
          loc, "E31");
   for (std::size_t i = 0; i < init.size(); ++i)
     if (j.type(j.outs[i]) != init[i].type())
-      fail("scan: carry " + std::to_string(i) + " goes in as " + init[i].type()->str() + " and comes out as " +
-               j.type(j.outs[i])->str() + ".",
+      fail("scan: carry " + std::to_string(i) + " goes in as " + init[i].type()->str() +
+               " and comes out as " + j.type(j.outs[i])->str() + ".",
            loc, "E31", "The body must return a carry of the types it was given.");
   Borrowed in(Args{c.consts});
   in.append(init);
   in.append(xs);
-  ScanParams p{c.jaxpr, length, std::int64_t(init.size()), std::int64_t(c.consts.size()), reverse, unroll};
+  ScanParams p{c.jaxpr, length, std::int64_t(init.size()), std::int64_t(c.consts.size()),
+               reverse, unroll};
   std::size_t at = out.size();
   out.resize(at + j.outs.size());
   scan_p.bind(in, p, out.data() + at, loc);

@@ -18,7 +18,8 @@ Array instantiate(const Array& tangent, Type t);
 class JvpTrace : public Trace {
  public:
   using Trace::Trace;
-  Array dual(const Array& primal, const Array& tangent, const Primitive* maker = nullptr, Loc loc = {}) const;
+  Array dual(const Array& primal, const Array& tangent, const Primitive* maker = nullptr,
+             Loc loc = {}) const;
   void process(const Primitive&, Args, Params, Array* y, Loc) override;
   void custom_call(const CustomPtr&, Args, Results&) override;
 
@@ -57,12 +58,15 @@ class LinearizeTrace final : public JvpTrace {
 
 class BatchTrace final : public Trace {
  public:
-  BatchTrace(Trace* outer, std::int64_t n, std::string axis_name) : Trace(outer), size(n), name(std::move(axis_name)) {}
+  BatchTrace(Trace* outer, std::int64_t n, std::string axis_name)
+      : Trace(outer), size(n), name(std::move(axis_name)) {}
   const std::int64_t size;
   const std::string name;  // "": unnamed
-  Array batched(const Array& value, int axis, const Primitive* maker = nullptr, Loc loc = {}) const;  // -1: itself
+  Array batched(const Array& value, int axis, const Primitive* maker = nullptr,
+                Loc loc = {}) const;  // -1: itself
   std::pair<Node*, int> unwrap(const Array& a) const {
-    return owns(a) ? std::pair(a.node()->dual.primal, int(a.node()->index)) : std::pair(a.node(), -1);
+    return owns(a) ? std::pair(a.node()->dual.primal, int(a.node()->index))
+                   : std::pair(a.node(), -1);
   }
   void process(const Primitive&, Args, Params, Array* y, Loc) override;
   void custom_call(const CustomPtr&, Args, Results&) override;
@@ -85,26 +89,29 @@ struct JvpJaxpr {
   JaxprPtr jaxpr;  // (x..., dx of active) -> (y..., dy of active)
   Mask active;     // outputs that have a tangent
 };
-std::shared_ptr<const JvpJaxpr> jvp_jaxpr(const JaxprBody&, const Mask& active, const Mask& instantiate);
+std::shared_ptr<const JvpJaxpr> jvp_jaxpr(const JaxprBody&, const Mask& active,
+                                          const Mask& instantiate);
 
 struct LinearJaxpr {  // primal: x -> (y..., extra...);  tangent: (residuals, dx) -> dy
   JaxprPtr primal, tangent;
   Mask active;                 // outputs that have a tangent
   std::vector<int> residuals;  // each is entry k of (inputs of primal, outputs of primal)
 };
-std::shared_ptr<const LinearJaxpr> linearize_jaxpr(const JaxprBody&, const Mask& active, const Mask& instantiate);
+std::shared_ptr<const LinearJaxpr> linearize_jaxpr(const JaxprBody&, const Mask& active,
+                                                   const Mask& instantiate);
 
 struct TransposedJaxpr {
   JaxprPtr jaxpr;  // (known..., ct of nonzero...) -> ct of linear inputs, nonzero ones
   Mask active;
 };
-std::shared_ptr<const TransposedJaxpr> transpose_jaxpr(const JaxprBody&, const Mask& known, const Mask& ct_nonzero,
-                                                       bool instantiate);
+std::shared_ptr<const TransposedJaxpr> transpose_jaxpr(const JaxprBody&, const Mask& known,
+                                                       const Mask& ct_nonzero, bool instantiate);
 struct BatchedJaxpr {
   JaxprPtr jaxpr;
   Mask batched;  // batched inputs and outputs have axis 0
 };
-std::shared_ptr<const BatchedJaxpr> batch_jaxpr(const JaxprBody&, std::int64_t size, const std::string& axis_name,
-                                                const Mask& batched, const Mask& force);
+std::shared_ptr<const BatchedJaxpr> batch_jaxpr(const JaxprBody&, std::int64_t size,
+                                                const std::string& axis_name, const Mask& batched,
+                                                const Mask& force);
 
 }  // namespace jaxpp::internal

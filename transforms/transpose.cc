@@ -10,8 +10,8 @@ namespace jaxpp {
 void TransposeRule::add(std::size_t i, const Array& x_ct) const {
   if (into[i] && x_ct.defined()) into[i]->add(x_ct);
 }
-void TransposeRule::add_slice(std::size_t i, const Array& slice_ct, const Dims& start, const Dims& limit,
-                              const Dims& strides) const {
+void TransposeRule::add_slice(std::size_t i, const Array& slice_ct, const Dims& start,
+                              const Dims& limit, const Dims& strides) const {
   if (into[i]) into[i]->add_slice(slice_ct, start, limit, strides);
 }
 
@@ -30,7 +30,8 @@ void Accumulator::add(const Array& ct) {
     value = lax::add_any(value, ct);
   }
 }
-void Accumulator::add_slice(const Array& ct, const Dims& start, const Dims& limit, const Dims& strides) {
+void Accumulator::add_slice(const Array& ct, const Dims& start, const Dims& limit,
+                            const Dims& strides) {
   if (!value.defined()) value = lax::full(type, 0);
   if (writable(value) && ct.concrete()) {
     SliceParams p{limit, start, strides.empty() ? std::nullopt : std::optional(strides)};
@@ -41,7 +42,8 @@ void Accumulator::add_slice(const Array& ct, const Dims& start, const Dims& limi
 }
 
 void backward_pass(const JaxprBody& j, Args known, Args ct, Array* in_ct) {
-  std::vector<Array> env(known.empty() ? 0 : j.types.size());  // values of variables that are not linear
+  std::vector<Array> env(
+      known.empty() ? 0 : j.types.size());  // values of variables that are not linear
   if (!known.empty()) {
     std::vector<char> linear(j.types.size());
     for (std::size_t i = 0; i < j.invars.size(); ++i) {
@@ -66,7 +68,9 @@ void backward_pass(const JaxprBody& j, Args known, Args ct, Array* in_ct) {
       a.type = ct[i].type();
       a.add(ct[i]);
     }
-  auto value_of = [&](const Atom& a) { return !a.is_var() ? a.node() : env.empty() ? nullptr : env[a.var()].node(); };
+  auto value_of = [&](const Atom& a) {
+    return !a.is_var() ? a.node() : env.empty() ? nullptr : env[a.var()].node();
+  };
   for (std::size_t k = j.eqns.size(); k-- > 0;) {
     const Equation& e = j.eqns[k];
     SmallVec<Array, 2> cts;
@@ -77,7 +81,8 @@ void backward_pass(const JaxprBody& j, Args known, Args ct, Array* in_ct) {
     }
     if (!any || (!env.empty() && env[e.out].defined())) continue;
     if (!e.prim->transpose)
-      fail<Error>(std::string("transpose: no rule for `") + e.prim->name + "`: it is not linear.", e.loc, "E20");
+      fail<Error>(std::string("transpose: no rule for `") + e.prim->name + "`: it is not linear.",
+                  e.loc, "E20");
     Borrowed x;
     SmallVec<Type, 4> types;
     SmallVec<Accumulator*, 4> into;
@@ -89,11 +94,17 @@ void backward_pass(const JaxprBody& j, Args known, Args ct, Array* in_ct) {
       if (!n) into.back()->type = types.back();
     }
     Scope scope(context.trace, &e.loc);
-    TransposeRule r{*e.prim, x, {cts.data(), cts.size()}, e.params(), {types.data(), types.size()},
+    TransposeRule r{*e.prim,
+                    x,
+                    {cts.data(), cts.size()},
+                    e.params(),
+                    {types.data(), types.size()},
                     {into.data(), into.size()}};
     try {
       e.prim->transpose(r);
-    } catch (const RuleError& err) { fail<Error>(err.what(), e.loc, "E11"); }
+    } catch (const RuleError& err) {
+      fail<Error>(err.what(), e.loc, "E11");
+    }
   }
   for (std::size_t i = 0; i < j.invars.size(); ++i) in_ct[i] = std::move(acc[j.invars[i]].value);
 }

@@ -25,18 +25,20 @@ void while_shape(Types in, Params q, Type* out) {
   need(p.cond_nconsts >= 0 && p.body_nconsts >= 0 && in.size() == n.cond + n.body + n.carry &&
            c.invars.size() == n.cond + n.carry && b.invars.size() == n.body + n.carry,
        "while", "the numbers of operands do not fit the condition and the body.");
-  need(c.outs.size() == 1 && c.type(c.outs[0])->dtype == DType::b1 && c.type(c.outs[0])->shape.empty(), "while",
-       "the condition must return one bool[].");
+  need(c.outs.size() == 1 && c.type(c.outs[0])->dtype == DType::b1 &&
+           c.type(c.outs[0])->shape.empty(),
+       "while", "the condition must return one bool[].");
   for (std::size_t i = 0; i < in.size(); ++i) {
     Type t = i < n.cond ? c.types[c.invars[i]] : b.types[b.invars[i - n.cond]];
     if (in[i] != t)
-      rule_error("while: operand " + std::to_string(i) + " is " + in[i]->str() + ", the loop takes " + t->str() + ".");
+      rule_error("while: operand " + std::to_string(i) + " is " + in[i]->str() +
+                 ", the loop takes " + t->str() + ".");
   }
   for (std::size_t i = 0; i < n.carry; ++i) {
     Type t = in[n.cond + n.body + i];
     need(c.types[c.invars[n.cond + i]] == t && b.type(b.outs[i]) == t, "while",
-         "carry " + std::to_string(i) + " goes in as " + t->str() + " and comes out as " + b.type(b.outs[i])->str() +
-             ".");
+         "carry " + std::to_string(i) + " goes in as " + t->str() + " and comes out as " +
+             b.type(b.outs[i])->str() + ".");
     *out++ = t;
   }
 }
@@ -86,14 +88,16 @@ JvpLoop jvp_loop(const JvpRule& r) {
       l.dy_at[i] = out.size();
       out.push_back(k++);
     }
-  auto body = t->jaxpr->memo<JaxprPtr>("while jvp" + std::to_string(n.body), [&] { return reorder(*t->jaxpr, in, out); });
+  auto body = t->jaxpr->memo<JaxprPtr>("while jvp" + std::to_string(n.body),
+                                       [&] { return reorder(*t->jaxpr, in, out); });
   // The condition ignores the tangents.
-  auto cond = p.cond_jaxpr->memo<JaxprPtr>(mask_key("while jvp", part(active, n.body, active.size())), [&] {
-    auto c = std::make_shared<JaxprBody>(p.cond_jaxpr->copy());
-    for (std::size_t i = n.body; i < active.size(); ++i)
-      if (active[i]) c->invars.push_back(c->new_var(r.x[n.cond + i].type()));
-    return JaxprPtr(c);
-  });
+  auto cond =
+      p.cond_jaxpr->memo<JaxprPtr>(mask_key("while jvp", part(active, n.body, active.size())), [&] {
+        auto c = std::make_shared<JaxprBody>(p.cond_jaxpr->copy());
+        for (std::size_t i = n.body; i < active.size(); ++i)
+          if (active[i]) c->invars.push_back(c->new_var(r.x[n.cond + i].type()));
+        return JaxprPtr(c);
+      });
   l.params = {*body, std::int64_t(n.body + d_consts), *cond, p.cond_nconsts};
   return l;
 }
@@ -116,8 +120,10 @@ void while_linearize(JvpRule& r) {
 }
 void while_transpose(TransposeRule&) {
   rule_error(
-      "while_loop: reverse-mode differentiation needs a bound on the number of iterations.  Use scan, a fori_loop "
-      "with integer bounds, or while_loop(..., {.max_steps = n}); forward mode (jvp, jacfwd) works as it is.");
+      "while_loop: reverse-mode differentiation needs a bound on the number of iterations.  Use "
+      "scan, a fori_loop "
+      "with integer bounds, or while_loop(..., {.max_steps = n}); forward mode (jvp, jacfwd) works "
+      "as it is.");
 }
 
 void while_batch(BatchRule& b) {
@@ -138,7 +144,8 @@ void while_batch(BatchRule& b) {
     if (!c->batched[0] || !merge(body, every, n.carry, n.body)) break;
   }
   Results in;
-  for (std::size_t i = 0; i < n.cond; ++i) in.push_back(b.axis[i] < 0 ? b.x[i] : lax::move_axis(b.x[i], b.axis[i], 0));
+  for (std::size_t i = 0; i < n.cond; ++i)
+    in.push_back(b.axis[i] < 0 ? b.x[i] : lax::move_axis(b.x[i], b.axis[i], 0));
   for (std::size_t i = n.cond; i < b.x.size(); ++i)
     in.push_back(body[i - n.cond] ? lax::batch_to_front(b.x[i], b.axis[i], b.size) : b.x[i]);
   WhileParams q{t->jaxpr, p.body_nconsts, c->jaxpr, p.cond_nconsts};
@@ -176,7 +183,8 @@ void while_batch(BatchRule& b) {
     q.cond_jaxpr = loop->cond;
     q.body_jaxpr = loop->body;
     q.body_nconsts = p.cond_nconsts + p.body_nconsts;
-    Results doubled(in.begin(), in.begin() + n.cond);  // the masked body needs the condition's constants too
+    Results doubled(in.begin(),
+                    in.begin() + n.cond);  // the masked body needs the condition's constants too
     doubled.append(in.begin(), in.end());
     in = std::move(doubled);
   }
@@ -198,12 +206,14 @@ const Primitive while_p = {
     .batch = while_batch,
     .num_outputs = [](Params p) { return p.as<WhileParams>().body_jaxpr->outs.size(); },
     .params = &params_ops<WhileParams>,
-    .uses_axis = [](Params p, const std::string& name) {
-      auto& w = p.as<WhileParams>();
-      return uses_axis(*w.body_jaxpr, name) || uses_axis(*w.cond_jaxpr, name);
-    }};
+    .uses_axis =
+        [](Params p, const std::string& name) {
+          auto& w = p.as<WhileParams>();
+          return uses_axis(*w.body_jaxpr, name) || uses_axis(*w.cond_jaxpr, name);
+        }};
 
-void internal::while_flat(FlatFn cond, FlatFn body, Args init, Results& out, Loc loc, std::int64_t max_steps) {
+void internal::while_flat(FlatFn cond, FlatFn body, Args init, Results& out, Loc loc,
+                          std::int64_t max_steps) {
   TrailFrame frame("while_loop", loc);
   std::vector<Type> types;
   for (const Array& a : init) types.push_back(a.type());
@@ -219,8 +229,8 @@ void internal::while_flat(FlatFn cond, FlatFn body, Args init, Results& out, Loc
          loc, "E31");
   for (std::size_t i = 0; i < init.size(); ++i)
     if (bj.type(bj.outs[i]) != init[i].type())
-      fail("while_loop: carry " + std::to_string(i) + " goes in as " + init[i].type()->str() + " and comes out as " +
-               bj.type(bj.outs[i])->str() + ".",
+      fail("while_loop: carry " + std::to_string(i) + " goes in as " + init[i].type()->str() +
+               " and comes out as " + bj.type(bj.outs[i])->str() + ".",
            loc, "E31", "The body must return a carry of the types it was given.");
   if (max_steps > 0) {
     auto keep = [](Args x, Results& y) { y.append(x.begin(), x.end()); };

@@ -1,4 +1,5 @@
-// cumulative_kernels.cc -- running sums, products, extremes and log-sum-exps along one axis, from either end.
+// cumulative_kernels.cc -- running sums, products, extremes and log-sum-exps along one axis, from
+// either end.
 //
 // One pass; halves are accumulated in float, so that a long sum keeps its digits.
 #include <algorithm>

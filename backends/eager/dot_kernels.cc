@@ -1,12 +1,14 @@
 // dot_kernels.cc -- dot_general as a batch of matrix products.
 //
-// Each operand is seen as [batch, free, contracted].  Where its free and its contracted axes each are one stride apart and
-// one of the two is contiguous, it is used where it lies; otherwise it is copied into that order.  Float products of some
-// size are Eigen's; small ones, vectors and integers are loops.  Types other than the computing ones (halves, narrow
-// integers, mixed operands) are converted first.
+// Each operand is seen as [batch, free, contracted].  Where its free and its contracted axes each
+// are one stride apart and one of the two is contiguous, it is used where it lies; otherwise it is
+// copied into that order.  Float products of some size are Eigen's; small ones, vectors and
+// integers are loops.  Types other than the computing ones (halves, narrow integers, mixed
+// operands) are converted first.
 #include <Eigen/Core>
 #include <algorithm>
 #include "backends/eager/strided.h"
+#include "jaxpp/ops/rules.h"
 
 namespace jaxpp::internal {
 namespace {
@@ -94,7 +96,7 @@ void eigen_product(const T* a, Strides sa, const T* b, Strides sb, T* y, Sizes s
     by_b(matrix<T, ColMajor>(a, s.m, s.k, sa.col));
 }
 template <class T>
-void product(const T* a, Strides sa, const T* b, Strides sb, T* y, Sizes s) {
+void matrix_product(const T* a, Strides sa, const T* b, Strides sb, T* y, Sizes s) {
   if constexpr (std::is_integral_v<T>)
     return small_product(a, sa, b, sb, y, s);
   else if (s.k == 0 || s.m * s.n * s.k <= 512 || (s.m == 1 && s.n == 1))
@@ -109,7 +111,8 @@ struct View {
   Dims batch;      // strides
   Strides matrix;  // of free, contracted
 };
-// One stride for all of dims, if they are one dimension in memory (of any size if they are empty); else -1.
+// One stride for all of dims, if they are one dimension in memory (of any size if they are empty);
+// else -1.
 std::int64_t joined_stride(const Shape& shape, const Dims& strides, const Dims& dims) {
   std::int64_t stride = 0, next = 0;  // next: the stride that the dimension in front must have
   for (std::size_t i = dims.size(); i-- > 0;) {
@@ -123,13 +126,6 @@ std::int64_t joined_stride(const Shape& shape, const Dims& strides, const Dims& 
   }
   return next ? stride : 1;
 }
-Dims without_all(std::size_t rank, const Dims& a, const Dims& b) {
-  Dims d;
-  for (std::int64_t i = 0; i < std::int64_t(rank); ++i)
-    if (std::find(a.begin(), a.end(), i) == a.end() && std::find(b.begin(), b.end(), i) == b.end())
-      d.push_back(i);
-  return d;
-}
 View view_of(const Array& x, const Dims& batch, const Dims& free, const Dims& contracted) {
   const Shape& shape = x.shape();
   const Dims strides = strides_of(shape);
@@ -141,25 +137,13 @@ View view_of(const Array& x, const Dims& batch, const Dims& free, const Dims& co
   Dims order = batch;
   order.append(free.begin(), free.end());
   order.append(contracted.begin(), contracted.end());
-  Shape moved;
-  Dims from;
-  std::int64_t k = 1;
-  for (auto d : order) {
-    moved.push_back(shape[std::size_t(d)]);
-    from.push_back(strides[std::size_t(d)]);
-  }
-  for (auto d : contracted) k *= shape[std::size_t(d)];
+  const Shape moved = pick(shape, order);
   v.array = Array::make(make_type(x.dtype(), moved));
-  copy_strided(x, 0, from, v.array);
+  copy_strided(x, 0, pick(strides, order), v.array);
   const Dims own = strides_of(moved);
   v.batch = Dims(own.begin(), own.begin() + batch.size());
-  v.matrix = {k, 1};
+  v.matrix = {product(pick(shape, contracted)), 1};
   return v;
-}
-std::int64_t size_of(const Shape& shape, const Dims& dims) {
-  std::int64_t n = 1;
-  for (auto d : dims) n *= shape[std::size_t(d)];
-  return n;
 }
 // Vectors and matrices with one contracted axis: no lists of dimensions.
 struct Plain {
@@ -178,14 +162,14 @@ void batched_product(const Array& a, const Array& b, const DotDims& d, Array& y)
   if (is_plain(a, d.lhs_contracting, d.lhs_batch) && is_plain(b, d.rhs_contracting, d.rhs_batch)) {
     const auto k = d.lhs_contracting[0];
     const Plain l(a, k), r(b, d.rhs_contracting[0]);
-    return product(a.data<T>(), {l.free_stride, l.contracted_stride}, b.data<T>(),
-                   {r.contracted_stride, r.free_stride}, y.data<T>(),
-                   {l.free, r.free, a.shape()[std::size_t(k)]});
+    return matrix_product(a.data<T>(), {l.free_stride, l.contracted_stride}, b.data<T>(),
+                          {r.contracted_stride, r.free_stride}, y.data<T>(),
+                          {l.free, r.free, a.shape()[std::size_t(k)]});
   }
-  const Dims a_free = without_all(a.shape().size(), d.lhs_contracting, d.lhs_batch),
-             b_free = without_all(b.shape().size(), d.rhs_contracting, d.rhs_batch);
-  const Sizes s{size_of(a.shape(), a_free), size_of(b.shape(), b_free),
-                size_of(a.shape(), d.lhs_contracting)};
+  const Dims a_free = without(a.shape().size(), d.lhs_contracting, d.lhs_batch),
+             b_free = without(b.shape().size(), d.rhs_contracting, d.rhs_batch);
+  const Sizes s{product(pick(a.shape(), a_free)), product(pick(b.shape(), b_free)),
+                product(pick(a.shape(), d.lhs_contracting))};
   if (y.size() == 0) return;
   const View va = view_of(a, d.lhs_batch, a_free, d.lhs_contracting),
              vb = view_of(b, d.rhs_batch, b_free, d.rhs_contracting);
@@ -194,14 +178,15 @@ void batched_product(const Array& a, const Array& b, const DotDims& d, Array& y)
     walk.add(a.shape()[std::size_t(d.lhs_batch[i])], va.batch[i], vb.batch[i]);
   T* out = y.data<T>();
   walk_pair(walk, walk.shape.size(), [&](std::int64_t from_a, std::int64_t from_b) {
-    product(va.array.data<T>() + from_a, va.matrix, vb.array.data<T>() + from_b,
-            {vb.matrix.col, vb.matrix.row}, out, s);
+    matrix_product(va.array.data<T>() + from_a, va.matrix, vb.array.data<T>() + from_b,
+                   {vb.matrix.col, vb.matrix.row}, out, s);
     out += s.m * s.n;
   });
 }
 
 // ---- Types
-// What a product is computed in: halves in float, integers in the signed type of 4 or 8 bytes (they wrap alike).
+// What a product is computed in: halves in float, integers in the signed type of 4 or 8 bytes (they
+// wrap alike).
 DType computing(DType d) {
   if (is_inexact(d)) return width(d) == 2 ? DType::f32 : d;
   return width(d) == 8 ? DType::i64 : DType::i32;

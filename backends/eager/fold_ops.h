@@ -1,6 +1,7 @@
 // fold_ops.h -- the binary steps of reductions and running sums: sum, product, max, min, bits.
 //
-// A step works in the accumulator's type: float for halves, unsigned integers where the sign does not matter.
+// A step works in the accumulator's type: float for halves, unsigned integers where the sign does
+// not matter.
 #pragma once
 #include <cmath>
 #include <limits>
@@ -120,8 +121,8 @@ struct Xor {
   }
 };
 
-/// go(T()) for the element types on which Op differs: sums, products and bit operations wrap, so that only the width of
-/// an integer matters to them.  Bool: and, or, max, min (bytes of 0 and 1).
+/// go(T()) for the element types on which Op differs: sums, products and bit operations wrap, so
+/// that only the width of an integer matters to them.  Bool: and, or, max, min (bytes of 0 and 1).
 template <class Op, class Go>
 void by_fold_type(DType d, Go go) {
   constexpr bool ordered = std::is_same_v<Op, Max> || std::is_same_v<Op, Min>;

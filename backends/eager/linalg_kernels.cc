@@ -20,6 +20,11 @@ Block<T> block(T* at, std::int64_t rows, std::int64_t cols, std::int64_t stride)
   return {at, rows, cols, Eigen::OuterStride<>(stride)};
 }
 
+template <class T>
+Eigen::Map<Eigen::Matrix<std::remove_const_t<T>, 1, Eigen::Dynamic>> row_of(T* at, std::int64_t n) {
+  return {const_cast<std::remove_const_t<T>*>(at), n};
+}
+
 /// go(T()) for the element types that factorisations know.
 template <class Go>
 void by_field(DType d, Go&& go) {
@@ -45,13 +50,6 @@ T conjugate(T v) {
     return v;
 }
 
-// sum of x[i] conj(y[i])
-template <class T>
-T dot_conj(const T* x, const T* y, std::int64_t n) {
-  T sum(0);
-  for (std::int64_t i = 0; i < n; ++i) sum += x[i] * conjugate(y[i]);
-  return sum;
-}
 // The factor in place of the lower triangle of an n x n matrix; false where it is not positive definite.
 template <class T>
 bool cholesky_in_place(T* a, std::int64_t n) {
@@ -61,7 +59,7 @@ bool cholesky_in_place(T* a, std::int64_t n) {
       T* row = a + i * n + j;
       for (std::int64_t c = 0; c < std::min(w, i - j + 1); ++c) {
         const T* other = a + (j + c) * n + j;
-        const T v = row[c] - dot_conj(row, other, c);
+        const T v = row[c] - row_of(other, c).dot(row_of(row, c));  // sum of row[i] conj(other[i])
         if (j + c < i) {
           row[c] = v / std::real(other[c]);
         } else {
@@ -85,15 +83,15 @@ void cholesky_kernel(Args x, Params, Array* y) {
     for (std::int64_t k = 0; k < matrices(x[0]); ++k) {
       const T* a = x[0].data<T>() + k * n * n;
       T* l = y->data<T>() + k * n * n;
-      auto clear_above = [&] {
-        for (std::int64_t i = 0; i < n; ++i) std::fill(l + i * n + i + 1, l + (i + 1) * n, T(0));
-      };
-      for (std::int64_t i = 0; i < n; ++i) std::copy(a + i * n, a + i * n + i + 1, l + i * n);
-      clear_above();
-      if (cholesky_in_place(l, n))
-        clear_above();  // trailing products write full blocks
-      else
+      std::copy(a, a + n * n, l);
+      if (cholesky_in_place(
+              l,
+              n)) {  // trailing products write full blocks: the triangle above gets x's elements back
+        for (std::int64_t i = 0; i < n; ++i)
+          std::copy(a + i * n + i + 1, a + (i + 1) * n, l + i * n + i + 1);
+      } else {
         std::fill(l, l + n * n, T(std::numeric_limits<double>::quiet_NaN()));
+      }
     }
   });
 }
@@ -111,11 +109,9 @@ void solve_in_place(const T* M, std::int64_t m_stride, bool lower, bool unit, T*
       T* row = b + i * b_stride;
       for (std::int64_t c = lower ? first : i + 1; c < (lower ? i : last); ++c) {
         const T factor = M[i * m_stride + c];
-        const T* other = b + c * b_stride;
-        for (std::int64_t q = 0; q < m; ++q) row[q] -= factor * other[q];
+        row_of(row, m) -= factor * row_of(b + c * b_stride, m);
       }
-      if (!unit)
-        for (std::int64_t q = 0; q < m; ++q) row[q] /= M[i * m_stride + i];
+      if (!unit) row_of(row, m) /= M[i * m_stride + i];
     }
     const std::int64_t rest = lower ? n - last : first, at = lower ? last : 0;
     if (rest > 0)
@@ -124,40 +120,58 @@ void solve_in_place(const T* M, std::int64_t m_stride, bool lower, bool unit, T*
           block(b + first * b_stride, last - first, m, b_stride);
   }
 }
-template <class T>
-void transpose_copy(const T* from, std::int64_t m, std::int64_t n, T* to) {  // m x n to n x m
+// m x n to n x m, in another type.
+template <class T, class U>
+void transpose_copy(const T* from, std::int64_t m, std::int64_t n, U* to) {
   for (std::int64_t i = 0; i < m; ++i)
-    for (std::int64_t j = 0; j < n; ++j) to[j * m + i] = from[i * n + j];
+    for (std::int64_t j = 0; j < n; ++j) to[j * m + i] = U(from[i * n + j]);
+}
+template <class T>
+void triangular_solve_as(const TriangularSolveParams& p, const Array& a, const Array& b, Array& y) {
+  using C = std::conditional_t<is_half<T>, float, T>;
+  const std::int64_t n = rows(a), others = p.left_side ? cols(b) : rows(b);
+  const bool swap = p.transpose_a == p.left_side;  // M = a^T
+  const bool lower = p.lower != swap, in_place = p.left_side && !is_half<T>;
+  std::vector<C> m(std::size_t(n * n)), work(in_place ? 0 : std::size_t(n * others));
+  for (std::int64_t k = 0; k < matrices(a); ++k) {
+    const T* from = a.data<T>() + k * n * n;
+    for (std::int64_t i = 0; i < n; ++i)
+      for (std::int64_t j = lower ? 0 : i; j < (lower ? i + 1 : n); ++j) {
+        const C v = C(swap ? from[j * n + i] : from[i * n + j]);
+        m[std::size_t(i * n + j)] = p.conjugate_a ? conjugate(v) : v;
+      }
+    const T* in = b.data<T>() + k * n * others;
+    T* out = y.data<T>() + k * n * others;
+    auto solve = [&](C* x) {
+      solve_in_place(m.data(), n, lower, p.unit_diagonal, x, others, n, others);
+    };
+    if constexpr (!is_half<T>) {
+      if (p.left_side) {
+        if (out != in) std::copy(in, in + n * others, out);
+        solve(out);
+        continue;
+      }
+    }
+    if (p.left_side)
+      std::transform(in, in + n * others, work.begin(), [](T v) { return C(v); });
+    else
+      transpose_copy(in, others, n, work.data());
+    solve(work.data());
+    if (p.left_side)
+      std::transform(work.begin(), work.end(), out, [](C v) { return T(v); });
+    else
+      transpose_copy(work.data(), n, others, out);
+  }
 }
 void triangular_solve_kernel(Args x, Params params, Array* y) {
   auto& p = params.as<TriangularSolveParams>();
-  const Array &a = x[0], &b = x[1];
-  if (b.size() == 0) return;
-  const std::int64_t n = rows(a), others = p.left_side ? cols(b) : rows(b);
-  const bool swap = p.transpose_a == p.left_side;  // M = a^T
-  const bool lower = p.lower != swap;
-  by_field(a.dtype(), [&](auto t) {
-    using T = decltype(t);
-    std::vector<T> m(std::size_t(n * n)), flipped(p.left_side ? 0 : std::size_t(n * others));
-    for (std::int64_t k = 0; k < matrices(a); ++k) {
-      const T* from = a.data<T>() + k * n * n;
-      for (std::int64_t i = 0; i < n; ++i)
-        for (std::int64_t j = lower ? 0 : i; j < (lower ? i + 1 : n); ++j) {
-          const T v = swap ? from[j * n + i] : from[i * n + j];
-          m[std::size_t(i * n + j)] = p.conjugate_a ? conjugate(v) : v;
-        }
-      const T* in = b.data<T>() + k * n * others;
-      T* out = y->data<T>() + k * n * others;
-      if (p.left_side) {
-        if (out != in) std::copy(in, in + n * others, out);
-        solve_in_place(m.data(), n, lower, p.unit_diagonal, out, others, n, others);
-      } else {
-        transpose_copy(in, others, n, flipped.data());
-        solve_in_place(m.data(), n, lower, p.unit_diagonal, flipped.data(), others, n, others);
-        transpose_copy(flipped.data(), n, others, out);
-      }
-    }
-  });
+  if (x[1].size() == 0) return;
+  switch (x[0].dtype()) {
+    case DType::f16: return triangular_solve_as<float16>(p, x[0], x[1], *y);
+    case DType::bf16: return triangular_solve_as<bfloat16>(p, x[0], x[1], *y);
+    default:
+      by_field(x[0].dtype(), [&](auto t) { triangular_solve_as<decltype(t)>(p, x[0], x[1], *y); });
+  }
 }
 
 // The size of a pivot candidate, as LAPACK measures it.
@@ -183,7 +197,7 @@ void eliminate(T* a, std::int64_t m, std::int64_t n, std::int64_t first, std::in
     if (pivot == T(0)) continue;  // a singular matrix has its zero on U's diagonal
     for (std::int64_t i = j + 1; i < m; ++i) {
       const T factor = a[i * n + j] = a[i * n + j] / pivot;
-      for (std::int64_t c = j + 1; c < last; ++c) a[i * n + c] -= factor * a[j * n + c];
+      row_of(a + i * n + j + 1, last - j - 1) -= factor * row_of(a + j * n + j + 1, last - j - 1);
     }
   }
 }

@@ -1,8 +1,8 @@
-// random_kernels.cc -- threefry2x32: 20 rounds of add, rotate, xor on two words, the key added
-// every four rounds.
+// random_kernels.cc -- threefry2x32: 20 rounds of add, rotate, xor on two words, the key added every four rounds.
 //
-// Blocks of counters go through the rounds together, so that the compiler makes vector code of
-// every step.
+// Blocks of counters of one fixed size go through the rounds together, so that the compiler makes vector code of every
+// step; the last block may be filled with anything.
+#include <algorithm>
 #include "backends/eager/kernels.h"
 
 namespace jaxpp::internal {
@@ -10,29 +10,34 @@ namespace {
 
 constexpr int kBlock = 64;
 using Word = std::uint32_t;
+struct Block {
+  Word key[3][kBlock], x[2][kBlock];
+};
 
-// k and x: blocks of n words; the result replaces x.
-void encrypt(const Word* k0, const Word* k1, Word* x0, Word* x1, int n) {
-  constexpr int rotations[2][4] = {{13, 15, 26, 6}, {17, 29, 16, 24}};
-  Word k2[kBlock];
-  for (int i = 0; i < n; ++i) {
-    k2[i] = k0[i] ^ k1[i] ^ 0x1BD11BDAu;
-    x0[i] += k0[i];
-    x1[i] += k1[i];
+template <int Rotation>
+void round(Block& b) {
+  for (int i = 0; i < kBlock; ++i) {
+    b.x[0][i] += b.x[1][i];
+    b.x[1][i] = (b.x[1][i] << Rotation | b.x[1][i] >> (32 - Rotation)) ^ b.x[0][i];
   }
-  const Word* key[3] = {k0, k1, k2};
-  for (Word group = 0; group < 5; ++group) {
-    for (int r : rotations[group % 2])
-      for (int i = 0; i < n; ++i) {
-        x0[i] += x1[i];
-        x1[i] = (x1[i] << r | x1[i] >> (32 - r)) ^ x0[i];
-      }
-    const Word *a = key[(group + 1) % 3], *b = key[(group + 2) % 3];
-    for (int i = 0; i < n; ++i) {
-      x0[i] += a[i];
-      x1[i] += b[i] + group + 1;
-    }
+}
+template <Word Group>
+void add_key(Block& b) {
+  for (int i = 0; i < kBlock; ++i) {
+    b.x[0][i] += b.key[Group % 3][i];
+    b.x[1][i] += b.key[(Group + 1) % 3][i] + Group;
   }
+}
+void encrypt(Block& b) {
+  for (int i = 0; i < kBlock; ++i) b.key[2][i] = b.key[0][i] ^ b.key[1][i] ^ 0x1BD11BDAu;
+  auto even = [&] { round<13>(b), round<15>(b), round<26>(b), round<6>(b); };
+  auto odd = [&] { round<17>(b), round<29>(b), round<16>(b), round<24>(b); };
+  add_key<0>(b);
+  even(), add_key<1>(b);
+  odd(), add_key<2>(b);
+  even(), add_key<3>(b);
+  odd(), add_key<4>(b);
+  even(), add_key<5>(b);
 }
 
 // Reads an operand at consecutive positions of the result; dimensions of size 1 are repeated.
@@ -80,16 +85,16 @@ void threefry_kernel(Args x, Params, Array* y) {
   const std::int64_t size = y[0].size();
   Reader k0(x[0], shape), k1(x[1], shape), x0(x[2], shape), x1(x[3], shape);
   Word *y0 = y[0].data<Word>(), *y1 = y[1].data<Word>();
+  Block b = {};
   for (std::int64_t i = 0; i < size; i += kBlock) {
     const int n = int(std::min<std::int64_t>(kBlock, size - i));
-    Word key0[kBlock], key1[kBlock], word0[kBlock], word1[kBlock];
-    k0.read(key0, n);
-    k1.read(key1, n);
-    x0.read(word0, n);
-    x1.read(word1, n);
-    encrypt(key0, key1, word0, word1, n);
-    std::copy(word0, word0 + n, y0 + i);
-    std::copy(word1, word1 + n, y1 + i);
+    k0.read(b.key[0], n);
+    k1.read(b.key[1], n);
+    x0.read(b.x[0], n);
+    x1.read(b.x[1], n);
+    encrypt(b);
+    std::copy(b.x[0], b.x[0] + n, y0 + i);
+    std::copy(b.x[1], b.x[1] + n, y1 + i);
   }
 }
 

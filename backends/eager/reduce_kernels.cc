@@ -1,11 +1,13 @@
 // reduce_kernels.cc -- reductions over any axes, argmax and argmin, reduce by a jaxpr.
 //
-// Axes are first joined into alternating groups, kept and reduced.  Two loops do the work: along the last axis (several
-// accumulators, sums pairwise), and over rows into a row (the accumulators are the row, sums in blocks).  So a float sum of
-// n elements has an error of about log n roundings, not n.
+// Axes are first joined into alternating groups, kept and reduced.  Two loops do the work: along
+// the last axis (several accumulators, sums pairwise), and over rows into a row (the accumulators
+// are the row, sums in blocks).  So a float sum of n elements has an error of about log n
+// roundings, not n.
 #include <algorithm>
 #include "backends/eager/fold_ops.h"
 #include "jaxpp/core/jaxpr.h"
+#include "jaxpp/ops/rules.h"
 
 namespace jaxpp::internal {
 namespace {
@@ -169,7 +171,8 @@ void arg_extreme(Args x, Params p, Array* y) {
 
 // ---- reduce by a jaxpr
 using Fold = void (*)(const Array&, const Dims&, const Array*, Array&);
-// The reduction that result k of the computation is, if it is one equation of accumulator k and element k; else null.
+// The reduction that result k of the computation is, if it is one equation of accumulator k and
+// element k; else null.
 Fold simple_fold(const JaxprBody& j, std::size_t k) {
   const std::size_t n = j.outs.size();
   for (const auto& e : j.eqns) {
@@ -191,17 +194,9 @@ Fold simple_fold(const JaxprBody& j, std::size_t k) {
 // One run of the computation for each element, in row-major order.
 void reduce_by_jaxpr(const JaxprBody& j, Args x, const Dims& dimensions, Array* y) {
   const std::size_t n = x.size() / 2, rank = x[0].shape().size();
-  Dims kept, axes, order = strides_of(x[0].shape()), sizes, strides;
-  for (std::size_t d = 0; d < rank; ++d)
-    (std::find(dimensions.begin(), dimensions.end(), std::int64_t(d)) == dimensions.end() ? kept
-                                                                                          : axes)
-        .push_back(std::int64_t(d));
-  for (auto d : axes) {
-    sizes.push_back(x[0].shape()[std::size_t(d)]);
-    strides.push_back(order[std::size_t(d)]);
-  }
-  Dims kept_strides;
-  for (auto d : kept) kept_strides.push_back(order[std::size_t(d)]);
+  const Dims all = strides_of(x[0].shape()), kept = without(rank, dimensions),
+             axes = without(rank, kept), sizes = pick(x[0].shape(), axes),
+             strides = pick(all, axes), kept_strides = pick(all, kept);
   auto element = [](const Array& from, std::int64_t i) {
     Array a = Array::make(scalar_type(from.dtype()));
     const std::size_t w = width(from.dtype());

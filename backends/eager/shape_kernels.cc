@@ -1,8 +1,11 @@
-// shape_kernels.cc -- kernels of the primitives that move elements: bits are copied, whatever they mean.
+// shape_kernels.cc -- kernels of the primitives that move elements: bits are copied, whatever they
+// mean.
 //
-// Views (reshape, squeeze, expand_dims) copy nothing: the result is another Array over the same elements.
+// Views (reshape, squeeze, expand_dims) copy nothing: the result is another Array over the same
+// elements.
 #include <algorithm>
 #include "backends/eager/strided.h"
+#include "jaxpp/ops/rules.h"
 
 namespace jaxpp::internal {
 namespace {
@@ -34,9 +37,7 @@ void broadcast(Args x, Params p, Array* y) {
 }
 
 void transpose_into(const Array& x, const Dims& permutation, Array& y) {
-  Dims own = strides_of(x.shape()), strides;
-  for (auto d : permutation) strides.push_back(own[std::size_t(d)]);
-  copy_strided(x, 0, strides, y);
+  copy_strided(x, 0, pick(strides_of(x.shape()), permutation), y);
 }
 void transpose(Args x, Params p, Array* y) {
   transpose_into(x[0], p.as<TransposeParams>().permutation, *y);
@@ -48,9 +49,7 @@ void reshape(Args x, Params p, Array* y) {
     *y = Array::alias(x[0], type);
     return;
   }
-  Shape permuted;
-  for (auto d : *r.dimensions) permuted.push_back(x[0].shape()[std::size_t(d)]);
-  Array t = Array::make(make_type(x[0].dtype(), permuted));
+  Array t = Array::make(make_type(x[0].dtype(), pick(x[0].shape(), *r.dimensions)));
   transpose_into(x[0], *r.dimensions, t);
   *y = Array::alias(t, type);
 }

@@ -1,8 +1,9 @@
 // sort_kernels.cc -- sort and top_k.
 //
-// Every key becomes an unsigned integer whose order is the order wanted (sort: NaN last, zeros equal; top_k: the total
-// order of floats; a complex number is two keys), so one sort serves all types: of (key, position) pairs, which also makes it stable.  Long lines are sorted by
-// radix.  Then each operand is permuted.
+// Every key becomes an unsigned integer whose order is the order wanted (sort: NaN last, zeros
+// equal; top_k: the total order of floats; a complex number is two keys), so one sort serves all
+// types: of (key, position) pairs, which also makes it stable.  Long lines are sorted by radix.
+// Then each operand is permuted.
 #include <algorithm>
 #include "backends/eager/fold_ops.h"
 
@@ -16,8 +17,8 @@ struct Item {
 };
 
 // ---- Keys
-// Bits of a float in the total order -NaN < -inf < ... < -0.0 < 0.0 < ... < inf < NaN; canonical: every NaN is greatest
-// and zeros are equal.
+// Bits of a float in the total order -NaN < -inf < ... < -0.0 < 0.0 < ... < inf < NaN; canonical:
+// every NaN is greatest and zeros are equal.
 template <class F, class U>
 U float_key(F v, bool canonical) {
   constexpr U sign = U(1) << (8 * sizeof(U) - 1);

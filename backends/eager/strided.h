@@ -14,7 +14,8 @@ struct StridedPair {
     to.push_back(to_stride);
     from.push_back(from_stride);
   }
-  /// Drops dimensions of size 1 and joins neighbours that are one dimension in both views.  False if it is empty.
+  /// Drops dimensions of size 1 and joins neighbours that are one dimension in both views.  False
+  /// if it is empty.
   bool simplify() {
     std::size_t k = 0;
     for (std::size_t i = 0; i < shape.size(); ++i) {
@@ -38,7 +39,8 @@ struct StridedPair {
   }
 };
 
-/// visit(offset in the destination, offset in the source) for every index of the first `rank` dimensions.
+/// visit(offset in the destination, offset in the source) for every index of the first `rank`
+/// dimensions.
 template <class Visit>
 void walk_pair(const StridedPair& v, std::size_t rank, Visit visit) {
   Dims index(rank, 0);
@@ -58,8 +60,8 @@ void walk_pair(const StridedPair& v, std::size_t rank, Visit visit) {
   }
 }
 
-// A matrix from columns to rows: to[i, j] = from[i, j] with unit strides to over j, from over i.  Both sides touch each
-// cache line once: 16 x 16 blocks.
+// A matrix from columns to rows: to[i, j] = from[i, j] with unit strides to over j, from over i.
+// Both sides touch each cache line once: 16 x 16 blocks.
 template <class T>
 void copy_transposed(T* to, const T* from, std::int64_t n_i, std::int64_t n_j, std::int64_t to_i,
                      std::int64_t from_j) {

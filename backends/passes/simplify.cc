@@ -224,6 +224,7 @@ JaxprPtr simplify(const JaxprBody& j) {
     const Equation& e = r.to.eqns.back();
     for (Var v = e.out; v < e.out + e.n_out; ++v) maker[v] = std::uint32_t(r.to.eqns.size());
   };
+  note_makers();
   for (const Equation& e : j.eqns) {
     Result found;
     if (e.n_out == 1) {

@@ -17,7 +17,9 @@ template <class P>
 void call_kernel(Args in, Params p, Array* out) {
   run_jaxpr(*p.as<P>().jaxpr, in, out);
 }
-void custom_call_kernel(Args in, Params p, Array* out) { run_jaxpr(*p.as<CustomParams>().call_jaxpr, in, out); }
+void custom_call_kernel(Args in, Params p, Array* out) {
+  run_jaxpr(*p.as<CustomParams>().call_jaxpr, in, out);
+}
 void custom_lin_kernel(Args in, Params p, Array* out) {
   Results dy;
   custom_lin_eval(p.as<CustomLinParams>(), in, dy);
@@ -39,13 +41,15 @@ void scan_kernel(Args in, Params q, Array* out) {
   }
   for (std::int64_t step = 0; step < p.length; ++step) {
     const auto at = std::size_t(p.reverse ? p.length - 1 - step : step);
-    for (std::size_t i = consts + carry; i < x.size(); ++i) x[i] = Array::alias(in[i], types[i], at * bytes(types[i]));
+    for (std::size_t i = consts + carry; i < x.size(); ++i)
+      x[i] = Array::alias(in[i], types[i], at * bytes(types[i]));
     run_jaxpr(j, x, y.data(), true);
     for (std::size_t i = 0; i < consts; ++i)
       if (!x[i].defined()) x[i] = in[i];
     for (std::size_t i = 0; i < carry; ++i) x[consts + i] = std::move(y[i]);
     for (std::size_t i = carry; i < y.size(); ++i)
-      if (std::size_t n = bytes(outs[i])) std::memcpy(out[i].data<char>() + at * n, y[i].data<char>(), n);
+      if (std::size_t n = bytes(outs[i]))
+        std::memcpy(out[i].data<char>() + at * n, y[i].data<char>(), n);
   }
   for (std::size_t i = 0; i < carry; ++i) out[i] = std::move(x[consts + i]);
 }
@@ -53,9 +57,10 @@ void scan_kernel(Args in, Params q, Array* out) {
 void while_kernel(Args in, Params q, Array* out) {
   auto& p = q.as<WhileParams>();
   const JaxprBody &cond = *p.cond_jaxpr, &body = *p.body_jaxpr;
-  const auto nc = std::size_t(p.cond_nconsts), nb = std::size_t(p.body_nconsts), carry = body.outs.size();
-  std::vector<Array> c(in.begin(), in.begin() + std::ptrdiff_t(nc)), b(in.begin() + std::ptrdiff_t(nc), in.end()),
-      y(carry);
+  const auto nc = std::size_t(p.cond_nconsts), nb = std::size_t(p.body_nconsts),
+             carry = body.outs.size();
+  std::vector<Array> c(in.begin(), in.begin() + std::ptrdiff_t(nc)),
+      b(in.begin() + std::ptrdiff_t(nc), in.end()), y(carry);
   c.resize(nc + carry);
   for (;;) {
     for (std::size_t i = 0; i < carry; ++i) c[nc + i] = b[nb + i];

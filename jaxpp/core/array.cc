@@ -23,9 +23,10 @@ std::string Aval::str() const {
 // ---- Types
 namespace internal {
 const Aval scalar_types[kNumDTypes] = {
-    {DType::b1, {}, 1},  {DType::i8, {}, 1},  {DType::i16, {}, 1}, {DType::i32, {}, 1},  {DType::i64, {}, 1},
-    {DType::u8, {}, 1},  {DType::u16, {}, 1}, {DType::u32, {}, 1}, {DType::u64, {}, 1},  {DType::f16, {}, 1},
-    {DType::bf16, {}, 1}, {DType::f32, {}, 1}, {DType::f64, {}, 1}, {DType::c64, {}, 1}, {DType::c128, {}, 1}};
+    {DType::b1, {}, 1},  {DType::i8, {}, 1},  {DType::i16, {}, 1},  {DType::i32, {}, 1},
+    {DType::i64, {}, 1}, {DType::u8, {}, 1},  {DType::u16, {}, 1},  {DType::u32, {}, 1},
+    {DType::u64, {}, 1}, {DType::f16, {}, 1}, {DType::bf16, {}, 1}, {DType::f32, {}, 1},
+    {DType::f64, {}, 1}, {DType::c64, {}, 1}, {DType::c128, {}, 1}};
 
 namespace {
 std::size_t hash_of(DType d, const Shape& s) {
@@ -37,7 +38,9 @@ struct Hash {
   std::size_t operator()(const Aval& a) const { return hash_of(a.dtype, a.shape); }
 };
 struct Equal {
-  bool operator()(const Aval& a, const Aval& b) const { return a.dtype == b.dtype && a.shape == b.shape; }
+  bool operator()(const Aval& a, const Aval& b) const {
+    return a.dtype == b.dtype && a.shape == b.shape;
+  }
 };
 constinit thread_local Type recent_types[64] = {};  // a small cache in front of the shared table
 }  // namespace
@@ -51,10 +54,12 @@ Type make_type(DType d, const Shape& shape) {
   std::int64_t size = 1;
   bool empty = false;
   for (auto n : shape) {
-    if (n < 0) throw TypeError("shape: sizes must not be negative, got " + to_string(shape) + ".  [E01]");
+    if (n < 0)
+      throw TypeError("shape: sizes must not be negative, got " + to_string(shape) + ".  [E01]");
     empty |= n == 0;
   }
-  if (empty) size = 0;
+  if (empty)
+    size = 0;
   else
     for (auto n : shape)
       if (__builtin_mul_overflow(size, n, &size) || size > (std::int64_t(1) << 58))
@@ -81,8 +86,10 @@ struct PoolGuard {  // see Pool: runs when the thread ends
 int size_class(std::size_t bytes) { return bytes <= 64 ? 0 : std::bit_width(bytes - 1) - 6; }
 void buffer_delete(void* p, std::size_t bytes) {
   int c = size_class(bytes);
-  if (c < Pool::kClasses) pool_give(p, c);
-  else ::operator delete(p, kAlign);
+  if (c < Pool::kClasses)
+    pool_give(p, c);
+  else
+    ::operator delete(p, kAlign);
 }
 }  // namespace
 
@@ -105,7 +112,8 @@ void node_delete(Node* n) {
   } else {
     switch (Storage(n->index)) {
       case Storage::own:
-        if (n->data != n->slot) buffer_delete(n->data, std::size_t(n->type->size) * width(n->type->dtype));
+        if (n->data != n->slot)
+          buffer_delete(n->data, std::size_t(n->type->size) * width(n->type->dtype));
         break;
       case Storage::external:
         if (n->external.release) n->external.release(n->external.owner);
@@ -117,7 +125,8 @@ void node_delete(Node* n) {
 }
 }  // namespace internal
 
-Array Array::view(DType d, const Shape& shape, const void* data, void* owner, void (*release)(void*)) {
+Array Array::view(DType d, const Shape& shape, const void* data, void* owner,
+                  void (*release)(void*)) {
   internal::Node* n = internal::node_new(make_type(d, shape), 0);
   n->index = std::uint32_t(internal::Storage::external);
   n->data = const_cast<void*>(data);
@@ -128,7 +137,8 @@ Array Array::alias(const Array& of, Type t, std::size_t offset) {
   internal::Node* base = of.node();
   if (base->data == base->slot) {  // the elements live in the node: copy them
     Array a = make(t);
-    std::memcpy(a.data<char>(), static_cast<char*>(base->data) + offset, std::size_t(t->size) * width(t->dtype));
+    std::memcpy(a.data<char>(), static_cast<char*>(base->data) + offset,
+                std::size_t(t->size) * width(t->dtype));
     return a;
   }
   if (internal::Storage(base->index) == internal::Storage::alias) base = base->base;
@@ -142,8 +152,9 @@ Array Array::alias(const Array& of, Type t, std::size_t offset) {
 Array Array::copy_of(DType d, const void* data, std::int64_t n, const Shape& shape, Loc loc) {
   Type t = make_type(d, shape);
   if (t->size != n)
-    internal::fail("array: " + std::to_string(n) + " values do not fill the shape " + jaxpp::to_string(shape) + ".", loc,
-                   "E02");
+    internal::fail("array: " + std::to_string(n) + " values do not fill the shape " +
+                       jaxpp::to_string(shape) + ".",
+                   loc, "E02");
   Array a = make(t);
   if (n) std::memcpy(a.data<char>(), data, std::size_t(n) * width(d));
   return a;
@@ -157,15 +168,18 @@ namespace {
   while (t && t->serial != n->trace) t = t->parent;
   if (!t) internal::throw_leak(n, loc);
   internal::fail<ConcretizationError>(
-      std::string(op) + ": the value of " + a.type()->str() + " is not known while it is traced.", loc, "E07",
-      "Use where(c, a, b) or cond(c, f, g), or leave the function un-jitted: grad alone keeps values.");
+      std::string(op) + ": the value of " + a.type()->str() + " is not known while it is traced.",
+      loc, "E07",
+      "Use where(c, a, b) or cond(c, f, g), or leave the function un-jitted: grad alone keeps "
+      "values.");
 }
 }  // namespace
 
 std::int64_t Array::shape(int axis) const {
   int i = axis < 0 ? axis + ndim() : axis;
   if (i < 0 || i >= ndim())
-    internal::fail("shape: " + type()->str() + " has no axis " + std::to_string(axis) + ".", Loc::current(), "E03");
+    internal::fail("shape: " + type()->str() + " has no axis " + std::to_string(axis) + ".",
+                   Loc::current(), "E03");
   return shape()[std::size_t(i)];
 }
 Array::operator bool() const {
@@ -177,13 +191,15 @@ void Array::check_readable(DType want, Loc loc) const {
   if (!node_) internal::fail("span: the array is null.", loc, "E04");
   if (!concrete()) not_concrete(*this, "span", loc);
   if (dtype() != want)
-    internal::fail(std::string("span: the elements are ") + name(dtype()) + ", not " + name(want) + ".", loc, "E05",
-                   "Convert first: x.astype(...).");
+    internal::fail(
+        std::string("span: the elements are ") + name(dtype()) + ", not " + name(want) + ".", loc,
+        "E05", "Convert first: x.astype(...).");
 }
 void Array::read_item(DType want, void* out, Loc loc) const {
   if (!node_) internal::fail("item: the array is null.", loc, "E04");
   if (!concrete()) not_concrete(*this, "item", loc);
-  if (size() != 1) internal::fail("item: needs one element, the array is " + type()->str() + ".", loc, "E06");
+  if (size() != 1)
+    internal::fail("item: needs one element, the array is " + type()->str() + ".", loc, "E06");
   read_all(want, out, loc);
 }
 void Array::read_all(DType want, void* out, Loc loc) const {

@@ -23,102 +23,64 @@ struct Real {
   double value;
   DType type;
 };
-/// Whether a text read back in the number's own precision is the number.
-bool identifies(const char* begin, const char* end, Real x) {
-  double v = 0;
-  std::from_chars(begin, end, v);
-  if (x.type == DType::f16) return float(float16(float(v))) == float(x.value);
-  return float(bfloat16(float(v))) == float(x.value);
-}
-/// The shortest digits that identify |x|, as d.ddde+xx.
-std::string shortest(Real x) {
-  char s[64];
-  const double v = std::abs(x.value);
-  if (x.type == DType::f64)
-    return {s, std::to_chars(s, s + sizeof s, v, std::chars_format::scientific).ptr};
-  if (x.type == DType::f32)
-    return {s, std::to_chars(s, s + sizeof s, float(v), std::chars_format::scientific).ptr};
-  for (int digits = 0;; ++digits) {
-    char* end = std::to_chars(s, s + sizeof s, v, std::chars_format::scientific, digits).ptr;
-    if (digits == 5 || identifies(s, end, x)) return {s, end};
-  }
-}
-/// Digits and the exponent of the first: 1.25e+01 is {"125", 1}.
-struct Decimal {
-  std::string digits;
-  int exponent;
-};
-Decimal decimal(Real x) {
-  std::string s = shortest(x);
-  const auto e = s.find('e');
-  Decimal d{s.substr(0, 1), 0};
-  if (e > 1) d.digits += s.substr(2, e - 2);
-  std::from_chars(s.data() + e + (s[e + 1] == '+' ? 2 : 1), s.data() + s.size(), d.exponent);
-  return d;
-}
-/// Rounds to n digits (half away from zero: the digits are the shortest, not the exact value).
-void round_to(Decimal& d, int n) {
-  if (int(d.digits.size()) <= n) return;
-  if (n < 0) {
-    d = {"0", 0};
-    return;
-  }
-  const bool up = d.digits[std::size_t(n)] >= '5';
-  d.digits.resize(std::size_t(n));
-  if (up) {
-    int i = n - 1;
-    while (i >= 0 && d.digits[std::size_t(i)] == '9') d.digits[std::size_t(i--)] = '0';
-    if (i >= 0) {
-      ++d.digits[std::size_t(i)];
-    } else {
-      d.digits.insert(d.digits.begin(), '1');
-      ++d.exponent;
-    }
-  }
-  if (d.digits.empty()) d = {"0", 0};
-}
-void trim(std::string& digits) {
-  while (!digits.empty() && digits.back() == '0') digits.pop_back();
-}
 /// A finite number before it is aligned: -12.5 is {"-12", "5", ""}; the exponent is empty, or e+10.
 struct Parts {
   std::string whole, fraction, exponent;
 };
-Parts parts_of(Real x, bool scientific, int precision) {
-  Parts p;
-  Decimal d = decimal(x);
-  if (scientific) {
-    round_to(d, precision + 1);
-    p.whole = d.digits.substr(0, 1);
-    p.fraction = d.digits.substr(1);
-    const int e = std::abs(d.exponent);
-    p.exponent =
-        std::string(d.exponent < 0 ? "e-" : "e+") + (e < 10 ? "0" : "") + std::to_string(e);
-  } else {
-    round_to(d, d.exponent + 1 + precision);
-    const int point = d.exponent + 1;  // digits before it
-    if (point <= 0) {
-      p.whole = "0";
-      p.fraction = std::string(std::size_t(-point), '0') + d.digits;
-    } else {
-      if (int(d.digits.size()) < point) d.digits.resize(std::size_t(point), '0');
-      p.whole = d.digits.substr(0, std::size_t(point));
-      p.fraction = d.digits.substr(std::size_t(point));
-    }
-  }
-  trim(p.fraction);
-  if (std::signbit(x.value)) p.whole.insert(0, "-");
+Parts split(std::string_view text) {
+  const auto e = std::min(text.find('e'), text.size()), point = std::min(text.find('.'), e);
+  Parts p{std::string(text.substr(0, point)), "", std::string(text.substr(e))};
+  if (point < e) p.fraction = text.substr(point + 1, e - point - 1);
   return p;
 }
+/// |v| with so many digits after the point, rounded from the exact value.
+Parts rounded(double v, std::chars_format format, int digits) {
+  char s[400];
+  return split({s, std::to_chars(s, s + sizeof s, std::abs(v), format, digits).ptr});
+}
+/// |x| with just the digits that identify it in its own precision.
+Parts shortest(Real x, std::chars_format format) {
+  char s[400];
+  const double v = std::abs(x.value);
+  if (x.type == DType::f64) return split({s, std::to_chars(s, s + sizeof s, v, format).ptr});
+  if (x.type == DType::f32) return split({s, std::to_chars(s, s + sizeof s, float(v), format).ptr});
+  for (int digits = 0;; ++digits) {
+    char* end = std::to_chars(s, s + sizeof s, v, format, digits).ptr;
+    double back = 0;
+    std::from_chars(s, end, back);
+    const float half =
+        x.type == DType::f16 ? float(float16(float(back))) : float(bfloat16(float(back)));
+    if (half == float(v)) return split({s, end});
+  }
+}
+Parts parts_of(Real x, bool scientific, int precision) {
+  const auto format = scientific ? std::chars_format::scientific : std::chars_format::fixed;
+  Parts p = shortest(x, format);
+  if (int(p.fraction.size()) > precision) p = rounded(x.value, format, precision);
+  while (!p.fraction.empty() && p.fraction.back() == '0') p.fraction.pop_back();
+  return p;
+}
+Parts with_sign(Parts p, double v, bool plus) {
+  if (std::signbit(v))
+    p.whole.insert(0, "-");
+  else if (plus)
+    p.whole.insert(0, "+");
+  return p;
+}
+/// From here on the exponent form is used: what the type's digits tell apart, at most `most`.
+double exponent_limit(DType d, double most) {
+  return d == DType::f64 ? most : d == DType::f32 ? 1e6 : 1e3;
+}
 std::string special(double v, bool plus) {
-  if (std::isnan(v)) return "nan";
+  if (std::isnan(v)) return plus ? "+nan" : "nan";
   return v < 0 ? "-inf" : plus ? "+inf" : "inf";
 }
 /// A number on its own: Python's repr, 0.1, 1e+20, 2.0.
 std::string alone(Real x, bool point = true) {
   if (!std::isfinite(x.value)) return special(x.value, false);
   const double v = std::abs(x.value);
-  Parts p = parts_of(x, v != 0 && (v < 1e-4 || v >= 1e16), 1000);
+  Parts p = parts_of(x, v != 0 && (v < 1e-4 || v >= exponent_limit(x.type, 1e16)), 1000);
+  p = with_sign(std::move(p), x.value, false);
   if (p.fraction.empty() && p.exponent.empty() && point) p.fraction = "0";
   return p.whole + (p.fraction.empty() ? "" : "." + p.fraction) + p.exponent;
 }
@@ -138,7 +100,8 @@ class FloatFormat {
     greatest_ = std::max(greatest_, a);
   }
   void measure(double v) {  // second: the widths
-    scientific_ = greatest_ > 0 && (greatest_ >= 1e8 || least_ < 1e-4 || greatest_ / least_ > 1000);
+    scientific_ = greatest_ > 0 && (greatest_ >= exponent_limit(type_, 1e8) || least_ < 1e-4 ||
+                                    greatest_ / least_ > 1000);
     if (!std::isfinite(v)) return;
     Parts p = parts(v);
     whole_ = std::max(whole_, p.whole.size());
@@ -155,7 +118,7 @@ class FloatFormat {
     }
     Parts p = parts(v);
     if (scientific_) {
-      p.fraction.resize(fraction_, '0');
+      if (p.fraction.size() < fraction_) p = exact(v);
       while (p.exponent.size() < exponent_) p.exponent.insert(2, "0");
     }
     s = std::string(left - p.whole.size(), ' ') + p.whole + "." + p.fraction + p.exponent;
@@ -163,10 +126,12 @@ class FloatFormat {
   }
 
  private:
+  /// Digits beyond the shortest are those of the exact value, not zeros.
+  Parts exact(double v) const {
+    return with_sign(rounded(v, std::chars_format::scientific, int(fraction_)), v, plus_);
+  }
   Parts parts(double v) const {
-    Parts p = parts_of({v, type_}, scientific_, kPrecision);
-    if (plus_ && !std::signbit(v)) p.whole.insert(0, "+");
-    return p;
+    return with_sign(parts_of({v, type_}, scientific_, kPrecision), v, plus_);
   }
   DType type_;
   bool plus_, scientific_ = false;
@@ -199,6 +164,7 @@ class Elements {
       if (alone_) {
         std::string im = alone({imag(i), real_of(d)}, false),
                     re = alone({real(i), real_of(d)}, false);
+        if (real(i) == 0 && !std::signbit(real(i))) return im + "j";
         return "(" + re + (im[0] == '-' ? "" : "+") + im + "j)";
       }
       std::string s = im_(imag(i));
@@ -231,7 +197,7 @@ class Elements {
   }
   std::string integer(std::int64_t i) const {
     switch (a_.dtype()) {
-      case DType::b1: return at<bool>(i) ? "True" : "False";
+      case DType::b1: return at<bool>(i) ? alone_ ? "True" : " True" : "False";
       case DType::i8: return std::to_string(at<std::int8_t>(i));
       case DType::i16: return std::to_string(at<std::int16_t>(i));
       case DType::i32: return std::to_string(at<std::int32_t>(i));

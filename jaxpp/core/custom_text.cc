@@ -165,4 +165,26 @@ CustomPtr rule_from_jaxprs(const std::string& name, const JaxprPtr& call, std::i
   return r;
 }
 
+// The inner rule refers to the outer one weakly: the outer one's jaxprs contain it.
+void OpenRules::complete(CustomRule& rule, const JaxprPtr& call, bool forward) const {
+  if (rule.dropped != "depth") return;
+  const std::string text = to_string(*call, 0, {});
+  for (std::size_t i = entries.size(); i-- > 0;) {
+    if (to_string(*entries[i].call, 0, {}) != text) continue;
+    auto outer = [weak = std::weak_ptr<CustomRule>(entries[i].rule)] {
+      auto r = weak.lock();
+      if (!r) throw Error("custom derivative: the program that this rule was read with is gone");
+      return r;
+    };
+    rule.dropped.clear();
+    if (forward) {
+      rule.jvp = [outer](Args x, Args dx, Results& y, Results& dy) { outer()->jvp(x, dx, y, dy); };
+    } else {
+      rule.fwd = [outer](Args x, Results& y, Results& res) { outer()->fwd(x, y, res); };
+      rule.bwd = [outer](Args res, Args ct, Results& x_ct) { outer()->bwd(res, ct, x_ct); };
+    }
+    return;
+  }
+}
+
 }  // namespace jaxpp::internal

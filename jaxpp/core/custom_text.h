@@ -26,4 +26,17 @@ CustomPtr rule_from_jaxprs(const std::string& name, const JaxprPtr& call, std::i
                            RuleJaxprs);
 Dims inexact_positions(Types);
 
+/// Rules that a reader is in the middle of.  A rule may call its own function; text stops at kRuleDepth, so that below
+/// it the rule is that of the enclosing call of the same function, if there is one.
+class OpenRules {
+ public:
+  struct Entry {
+    JaxprPtr call;
+    std::shared_ptr<CustomRule> rule;
+  };
+  std::vector<Entry> entries;
+  /// Completes a rule that was dropped for its depth; other rules stay as they are.
+  void complete(CustomRule& rule, const JaxprPtr& call, bool forward) const;
+};
+
 }  // namespace jaxpp::internal

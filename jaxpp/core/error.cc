@@ -19,8 +19,8 @@ namespace {
 std::string trail_text() {
   std::string s;
   for (const TrailFrame* t = trail; t; t = t->outer)
-    s += (s.empty() ? ", while tracing the function given to " : " inside ") + std::string(t->transform) + " (" +
-         where(t->loc) + ")";
+    s += (s.empty() ? ", while tracing the function given to " : " inside ") +
+         std::string(t->transform) + " (" + where(t->loc) + ")";
   return s;
 }
 }  // namespace

@@ -43,13 +43,14 @@ std::vector<Array> eval_jaxpr(const Jaxpr& j, Args in) {
   all.append(in);
   const auto& body = *j.body();
   if (all.size() != body.invars.size())
-    throw TypeError("eval_jaxpr: the program takes " + std::to_string(body.invars.size() - j.consts().size()) +
-                    " arguments, got " + std::to_string(in.size()) + ".  [E12]");
+    throw TypeError("eval_jaxpr: the program takes " +
+                    std::to_string(body.invars.size() - j.consts().size()) + " arguments, got " +
+                    std::to_string(in.size()) + ".  [E12]");
   for (std::size_t i = 0; i < all.size(); ++i)
     if (Args(all)[i].type() != body.types[body.invars[i]])
       throw TypeError("eval_jaxpr: argument " + std::to_string(i - j.consts().size()) + " is " +
-                      Args(all)[i].type()->str() + ", the program takes " + body.types[body.invars[i]]->str() +
-                      ".  [E12]");
+                      Args(all)[i].type()->str() + ", the program takes " +
+                      body.types[body.invars[i]]->str() + ".  [E12]");
   internal::eval_jaxpr(body, all, out);
   return {out.begin(), out.end()};
 }

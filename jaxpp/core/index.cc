@@ -1,37 +1,24 @@
-// index.cc -- x(...) and x.at(...).set/add/mul/min/max: numpy's index expressions.
+// index.cc -- x(...): numpy's index expressions.
 //
 // Integers, slices, None and Ellipsis become slice, rev, squeeze and expand_dims, whose transposes add to a part of the
 // cotangent in place.  Index arrays become one gather or scatter: arrays and integers are the components of its index
 // vectors, slices of step 1 its windows, other slices arrays of their own.  Numbers that C++ knows are checked; arrays
-// wrap negative values, reads beyond the ends are clamped, updates there are dropped.
+// wrap negative values, reads beyond the ends are clamped.
+#include "jaxpp/core/index.h"
 #include <algorithm>
 #include <limits>
-#include "jaxpp/core/trace.h"
 #include "jaxpp/lax.h"
-#include "jaxpp/ops/primitives.h"
 
 namespace jaxpp {
+namespace internal {
 namespace {
-using namespace internal;
-
-// One item of an index expression, resolved against the dimension `dim` of x (-1: none).
-struct Item {
-  enum Kind { point, range, indices, new_axis } kind;
-  std::int64_t dim = -1, start = 0, count = 1, step = 1;
-  Array array = {};
-};
-struct Items : SmallVec<Item, 6> {
-  bool arrays = false;
-
-  void add(Item item) { push_back(std::move(item)); }
-};
 
 [[noreturn]] void index_error(const std::string& what, Loc loc) {
   fail<TypeError>("index: " + what, loc, "E50");
 }
 
 // numpy's start:stop:step on a dimension of size n.
-Item resolve_slice(const Slice& s, std::int64_t dim, std::int64_t n, Loc loc) {
+IndexItem resolve_slice(const Slice& s, std::int64_t dim, std::int64_t n, Loc loc) {
   if (s.step == 0) index_error("a slice needs a step other than 0.", loc);
   const std::int64_t step = std::clamp(s.step, -n - 1, n + 1);
   const std::int64_t low = step > 0 ? 0 : -1, high = step > 0 ? n : n - 1;
@@ -43,7 +30,7 @@ Item resolve_slice(const Slice& s, std::int64_t dim, std::int64_t n, Loc loc) {
   const std::int64_t count = std::max<std::int64_t>(
       0, step > 0 ? (stop - start + step - 1) / step : (start - stop - step - 1) / -step);
   if (count == 0) start = 0;
-  return {Item::range, dim, start, count, count <= 1 ? 1 : step};
+  return {IndexItem::range, dim, start, count, count <= 1 ? 1 : step};
 }
 
 // The positions of the true elements of a mask, one array for each of its dimensions.
@@ -67,12 +54,12 @@ std::string axis_of(const Array& x, std::int64_t dim) {
   return "axis " + std::to_string(dim) + " of " + x.type()->str();
 }
 
-void resolve_array(const Array& x, const Index& i, std::int64_t& dim, Items& out) {
+void resolve_array(const Array& x, const Index& i, std::int64_t& dim, IndexItems& out) {
   out.arrays = true;
   if (!i.indices.defined()) index_error("an index array is null.", i.loc);
   const DType d = i.indices.dtype();
   if (is_integer(d)) {
-    out.add({.kind = Item::indices, .dim = dim++, .array = i.indices});
+    out.add({.kind = IndexItem::indices, .dim = dim++, .array = i.indices});
     return;
   }
   if (!is_bool(d))
@@ -91,14 +78,16 @@ void resolve_array(const Array& x, const Index& i, std::int64_t& dim, Items& out
                   i.loc);
   if (mask.empty()) {  // a new axis of size 1 or 0
     const std::int64_t n = *i.indices.data<bool>();
-    out.add({.kind = Item::indices, .array = lax::full(make_type(i64, {n}), 0)});
+    out.add({.kind = IndexItem::indices, .array = lax::full(make_type(i64, {n}), 0)});
     return;
   }
   for (const Array& p : nonzero(i.indices))
-    out.add({.kind = Item::indices, .dim = dim++, .array = p});
+    out.add({.kind = IndexItem::indices, .dim = dim++, .array = p});
 }
 
-Items resolve(const Array& x, std::span<const Index> index, Loc loc) {
+}  // namespace
+
+IndexItems resolve_index(const Array& x, std::span<const Index> index, Loc loc) {
   std::int64_t taken = 0, ellipses = 0;
   for (const Index& i : index) {
     if (i.kind == Index::integer || i.kind == Index::slice) ++taken;
@@ -110,11 +99,11 @@ Items resolve(const Array& x, std::span<const Index> index, Loc loc) {
   if (taken > x.ndim())
     index_error("too many indices: " + std::to_string(taken) + " for " + x.type()->str() + ".",
                 loc);
-  Items out;
+  IndexItems out;
   std::int64_t dim = 0;
   auto whole_axes = [&] {
     for (std::int64_t n = x.ndim() - taken; n > 0; --n, ++dim)
-      out.add({.kind = Item::range, .dim = dim, .count = x.shape()[std::size_t(dim)]});
+      out.add({.kind = IndexItem::range, .dim = dim, .count = x.shape()[std::size_t(dim)]});
   };
   for (const Index& i : index) switch (i.kind) {
       case Index::integer: {
@@ -123,14 +112,14 @@ Items resolve(const Array& x, std::span<const Index> index, Loc loc) {
         if (at < 0 || at >= n)
           index_error(std::to_string(i.value) + " is out of range for " + axis_of(x, dim) + ".",
                       i.loc);
-        out.add({.kind = Item::point, .dim = dim++, .start = at});
+        out.add({.kind = IndexItem::point, .dim = dim++, .start = at});
         break;
       }
       case Index::slice:
         out.add(resolve_slice(i.range, dim, x.shape()[std::size_t(dim)], i.loc));
         ++dim;
         break;
-      case Index::new_axis: out.add({.kind = Item::new_axis}); break;
+      case Index::new_axis: out.add({.kind = IndexItem::new_axis}); break;
       case Index::ellipsis: whole_axes(); break;
       case Index::array: resolve_array(x, i, dim, out); break;
     }
@@ -139,17 +128,11 @@ Items resolve(const Array& x, std::span<const Index> index, Loc loc) {
 }
 
 // ---- Integers and slices
-struct Box {                         // of x
-  Dims start, limit, stride, sizes;  // sizes: (limit - start) / stride, rounded up
-  Dims reversed, points;             // dimensions of x
-  Dims added;                        // new axes of the result
-  bool whole = true, unit = true;    // selects everything; all strides are 1
-  Shape result;
-};
-Box box_of(const Array& x, const Items& items) {
-  Box b;
-  for (const Item& i : items) {
-    if (i.kind == Item::new_axis) {
+
+IndexBox box_of(const Array& x, const IndexItems& items) {
+  IndexBox b;
+  for (const IndexItem& i : items) {
+    if (i.kind == IndexItem::new_axis) {
       b.added.push_back(std::int64_t(b.result.size()));
       b.result.push_back(1);
       continue;
@@ -164,14 +147,14 @@ Box box_of(const Array& x, const Items& items) {
     b.unit &= stride == 1;
     b.whole &= i.count == n;
     if (i.step < 0) b.reversed.push_back(i.dim);
-    if (i.kind == Item::point)
+    if (i.kind == IndexItem::point)
       b.points.push_back(i.dim);
     else
       b.result.push_back(i.count);
   }
   return b;
 }
-Array read_box(const Array& x, const Box& b, Loc loc) {
+Array read_box(const Array& x, const IndexBox& b, Loc loc) {
   Array y = x;
   if (!b.whole) y = lax::slice(y, b.start, b.limit, b.unit ? Dims{} : b.stride, loc);
   if (!b.reversed.empty()) y = lax::rev(y, b.reversed, loc);
@@ -181,6 +164,7 @@ Array read_box(const Array& x, const Box& b, Loc loc) {
 }
 
 // ---- Index arrays
+namespace {
 // Integers in one type wide enough for positions in x, negative ones counted from the end.
 Array positions(const Array& a, std::int64_t n, DType d, Loc loc) {
   const bool may_wrap = is_signed(a.dtype());
@@ -196,11 +180,11 @@ Array positions(const Array& a, std::int64_t n, DType d, Loc loc) {
   auto constant = [&](std::int64_t v) { return lax::full(scalar_type(d), double(v), loc); };
   return lax::select(lax::lt(p, constant(0), loc), lax::add(p, constant(n), loc), p, loc);
 }
-DType position_type(const Array& x, const Items& items) {
+DType position_type(const Array& x, const IndexItems& items) {
   bool wide = false;
   for (auto n : x.shape()) wide |= n > std::numeric_limits<std::int32_t>::max();
-  for (const Item& i : items)
-    if (i.kind == Item::indices) wide |= width(i.array.dtype()) == 8 || i.array.dtype() == u32;
+  for (const IndexItem& i : items)
+    if (i.kind == IndexItem::indices) wide |= width(i.array.dtype()) == 8 || i.array.dtype() == u32;
   return wide ? i64 : i32;
 }
 Shape broadcast(const Shape& a, const Shape& b, Loc loc) {
@@ -217,32 +201,24 @@ Shape broadcast(const Shape& a, const Shape& b, Loc loc) {
   return s;
 }
 
-// The gather or scatter that an expression stands for.
-struct Windows {
-  Array indices;
-  GatherDims dims;
-  Dims sizes;    // of the window, for each dimension of x
-  Shape shape;   // of what is selected, without new axes
-  Shape result;  // with them
-  Dims added;
-  bool unique = true;  // windows cannot meet
-};
-Windows windows_of(const Array& x, const Items& items, Loc loc) {
+}  // namespace
+
+IndexWindows windows_of(const Array& x, const IndexItems& items, Loc loc) {
   // Where the common dimensions of index arrays stand (numpy's rule): in place of the arrays if they, and the integers
   // among them, are neighbours; in front otherwise.
   Shape block;
   std::int64_t first = -1, last = -1, advanced = 0;
   for (std::int64_t k = 0; k < std::int64_t(items.size()); ++k) {
-    const Item& i = items[std::size_t(k)];
-    if (i.kind == Item::indices) block = broadcast(block, i.array.shape(), loc);
-    if (i.kind != Item::indices && i.kind != Item::point) continue;
+    const IndexItem& i = items[std::size_t(k)];
+    if (i.kind == IndexItem::indices) block = broadcast(block, i.array.shape(), loc);
+    if (i.kind != IndexItem::indices && i.kind != IndexItem::point) continue;
     if (first < 0) first = k;
     last = k;
     ++advanced;
   }
   const bool front = last - first + 1 != advanced;
 
-  Windows w;
+  IndexWindows w;
   Shape batch;                                           // leading dimensions of the index vectors
   std::int64_t block_at = -1;                            // the block among them
   SmallVec<std::int64_t, 6> batch_at(items.size(), -1);  // of a strided slice
@@ -256,11 +232,11 @@ Windows windows_of(const Array& x, const Items& items, Loc loc) {
   w.sizes.resize(x.shape().size(), 1);
   if (front) place_block();
   for (std::size_t k = 0; k < items.size(); ++k) {
-    const Item& i = items[k];
-    if (i.kind == Item::new_axis) {
+    const IndexItem& i = items[k];
+    if (i.kind == IndexItem::new_axis) {
       w.added.push_back(std::int64_t(w.result.size()));
       w.result.push_back(1);
-    } else if (i.kind == Item::range) {
+    } else if (i.kind == IndexItem::range) {
       if (i.step == 1) {
         w.dims.offset_dims.push_back(std::int64_t(w.shape.size()));
         w.sizes[std::size_t(i.dim)] = i.count;
@@ -283,12 +259,12 @@ Windows windows_of(const Array& x, const Items& items, Loc loc) {
   auto constant = [&](std::int64_t v) { return lax::full(make_type(d, full), double(v), loc); };
   Results parts;
   for (std::size_t k = 0; k < items.size(); ++k) {
-    const Item& i = items[k];
+    const IndexItem& i = items[k];
     if (i.dim < 0) continue;
     const std::int64_t n = x.shape()[std::size_t(i.dim)];
-    if (i.kind == Item::range && i.step == 1 && (i.count == n || i.count == 0)) continue;
+    if (i.kind == IndexItem::range && i.step == 1 && (i.count == n || i.count == 0)) continue;
     w.dims.start_index_map.push_back(i.dim);
-    if (i.kind == Item::indices) {
+    if (i.kind == IndexItem::indices) {
       const Array p = positions(i.array, n, d, loc);
       Dims to;
       for (int a = 0; a < p.ndim(); ++a)
@@ -313,213 +289,45 @@ Windows windows_of(const Array& x, const Items& items, Loc loc) {
   return w;
 }
 
+namespace {
 // x(i, 2:4, j) with integers that only run time knows: a dynamic slice.
-bool is_dynamic_box(const Items& items) {
-  return std::all_of(items.begin(), items.end(), [](const Item& i) {
-    return i.step == 1 && (i.kind != Item::indices || (i.dim >= 0 && i.array.ndim() == 0));
+bool is_dynamic_box(const IndexItems& items) {
+  return std::all_of(items.begin(), items.end(), [](const IndexItem& i) {
+    return i.step == 1 && (i.kind != IndexItem::indices || (i.dim >= 0 && i.array.ndim() == 0));
   });
 }
-Array read_dynamic_box(const Array& x, const Items& items, Loc loc) {
+Array read_dynamic_box(const Array& x, const IndexItems& items, Loc loc) {
   const DType d = position_type(x, items);
   Results starts;
   Dims sizes, squeezed, added;
   std::int64_t rank = 0;
-  for (const Item& i : items) {
-    if (i.kind == Item::new_axis) added.push_back(rank);
-    rank += i.kind == Item::new_axis || i.kind == Item::range;
+  for (const IndexItem& i : items) {
+    if (i.kind == IndexItem::new_axis) added.push_back(rank);
+    rank += i.kind == IndexItem::new_axis || i.kind == IndexItem::range;
     if (i.dim < 0) continue;
-    starts.push_back(i.kind == Item::indices
+    starts.push_back(i.kind == IndexItem::indices
                          ? positions(i.array, x.shape()[std::size_t(i.dim)], d, loc)
                          : lax::full(scalar_type(d), double(i.start), loc));
     sizes.push_back(i.count);
-    if (i.kind != Item::range) squeezed.push_back(i.dim);
+    if (i.kind != IndexItem::range) squeezed.push_back(i.dim);
   }
   Array y = lax::squeeze(lax::dynamic_slice(x, args(starts), sizes, loc), squeezed, loc);
   return added.empty() ? y : lax::expand_dims(y, added, loc);
 }
 
-// ---- Updates
-enum class Update { set, add, mul, min, max };
-Array combine(Update u, const Array& x, const Array& v, Loc loc) {
-  switch (u) {
-    case Update::set: break;
-    case Update::add: return lax::add(x, v, loc);
-    case Update::mul: return lax::mul(x, v, loc);
-    case Update::min: return lax::min(x, v, loc);
-    case Update::max: return lax::max(x, v, loc);
-  }
-  return v;
-}
-const Primitive& scatter_of(Update u) {
-  const Primitive* p[] = {&scatter_p, &scatter_add_p, &scatter_mul_p, &scatter_min_p,
-                          &scatter_max_p};
-  return *p[int(u)];
-}
-// The operation on x and `rest`; into x's own buffer when nothing is traced and nobody else holds it.
-Array updated(const Primitive& p, Array x, Args rest, Params params, Loc loc) {
-  Borrowed operands(x);
-  operands.append(rest);
-  const bool known =
-      std::all_of(rest.begin(), rest.end(), [](const Array& a) { return a.concrete(); });
-  const Kernel& kernel = kernel_of(p, loc);
-  if (context.trace || !x.unique() || !known || !(kernel.in_place & 1)) {
-    Array y;
-    p.bind(operands, params, &y, loc);
-    return y;
-  }
-  SmallVec<Type, 6> types;
-  for (const Array& a : Args(operands)) types.push_back(a.type());
-  try {
-    Type t;
-    p.shape({types.data(), types.size()}, params, &t);
-  } catch (const RuleError& e) {
-    fail<TypeError>(e.what(), loc, "E11");
-  }
-  kernel.run(operands, params, &x);
-  return x;
-}
-
-Array value_of(const Operand& v, const Array& x) {
-  const Array a = Array::share(v.node);
-  if (!a.defined()) fail<TypeError>("at: the new value is null.", v.loc, "E51");
-  if (is_complex(a.dtype()) && !is_complex(x.dtype()))
-    fail<TypeError>(
-        "at: a complex value, " + a.type()->str() + ", does not fit in " + x.type()->str() + ".",
-        v.loc, "E51", "Take its real part.");
-  return lax::convert_element_type(a, x.dtype(), v.loc);
-}
-// v broadcast to `shape`, numpy's way.
-Array broadcast_to(const Array& v, const Shape& shape, Loc loc) {
-  if (v.shape() == shape) return v;
-  Shape s = v.shape();
-  while (s.size() > shape.size() && s[0] == 1) s.erase(0);
-  bool fits = s.size() <= shape.size();
-  Dims to;
-  for (std::size_t i = 0; fits && i < s.size(); ++i) {
-    to.push_back(std::int64_t(shape.size() - s.size() + i));
-    fits = s[i] == 1 || s[i] == shape[std::size_t(to[i])];
-  }
-  if (!fits)
-    fail<TypeError>("at: " + v.type()->str() + " does not broadcast to the shape " +
-                        to_string(shape) + " that the index selects.",
-                    loc, "E51");
-  return lax::broadcast_in_dim(lax::reshape(v, s, loc), shape, to, loc);
-}
-
-Array update_box(Update u, Array x, const Box& b, const Items& items, const Array& value, Loc loc) {
-  const Array v = broadcast_to(value, b.result, loc);
-  if (u == Update::add || b.unit) {
-    Array part = u == Update::set || u == Update::add ? v : combine(u, read_box(x, b, loc), v, loc);
-    part = lax::reshape(part, b.sizes, loc);
-    if (!b.reversed.empty()) part = lax::rev(part, b.reversed, loc);
-    if (u == Update::add)
-      return updated(add_slice_p, std::move(x), {&part, 1},
-                     SliceParams{b.limit, b.start, b.unit ? std::nullopt : std::optional(b.stride)},
-                     loc);
-    Results rest{part};
-    for (auto s : b.start) rest.push_back(lax::full(scalar_type(i64), double(s), loc));
-    return updated(dynamic_update_slice_p, std::move(x), args(rest), {}, loc);
-  }
-  const Windows w = windows_of(x, items, loc);
-  const Array part = u == Update::set ? v : combine(u, read_box(x, b, loc), v, loc);
-  const Array rest[] = {w.indices, lax::reshape(part, w.shape, loc)};
-  return updated(scatter_p, std::move(x), rest,
-                 ScatterParams{.dimension_numbers = {w.dims.offset_dims,
-                                                     w.dims.collapsed_slice_dims,
-                                                     w.dims.start_index_map,
-                                                     {},
-                                                     {}},
-                               .unique_indices = true},
-                 loc);
-}
-
-// A mask among whole axes, with a value that does not depend on how many elements it selects: a select.
-bool masked_update(Update u, const Array& x, std::span<const Index> index, const Array& value,
-                   Loc loc, Array& y) {
-  const Index* mask = nullptr;
-  std::int64_t before = 0, others = 0;
-  bool ellipsis = false, after_ellipsis = false;
-  for (const Index& i : index) {
-    if (i.kind == Index::array && i.indices.defined() && is_bool(i.indices.dtype()) && !mask) {
-      mask = &i;
-      before = others;
-      after_ellipsis = ellipsis;
-    } else if (i.kind == Index::slice && i.range.start.open && i.range.stop.open &&
-               i.range.step == 1) {
-      ++others;
-    } else if (i.kind == Index::ellipsis && !ellipsis) {
-      ellipsis = true;
-    } else {
-      return false;
-    }
-  }
-  if (!mask || mask->indices.ndim() == 0 || mask->indices.ndim() + others > x.ndim()) return false;
-  const std::int64_t rank = mask->indices.ndim();
-  if (after_ellipsis) before = x.ndim() - rank - (others - before);
-  const std::int64_t after = x.ndim() - before - rank;
-  for (std::int64_t k = 0; k < rank; ++k)
-    if (mask->indices.shape()[std::size_t(k)] != x.shape()[std::size_t(before + k)]) return false;
-  Shape s = value.shape();
-  if (std::int64_t(s.size()) >
-      after) {  // the dimension of selected elements must be 1: it becomes the mask's
-    const std::size_t at = s.size() - std::size_t(after) - 1;
-    if (s[at] != 1) return false;
-    for (std::int64_t k = 1; k < rank; ++k) s.insert(at, 1);
-  }
-  const Array v = broadcast_to(lax::reshape(value, s, loc), x.shape(), loc);
-  Dims to;
-  for (std::int64_t k = 0; k < rank; ++k) to.push_back(before + k);
-  y = lax::select(lax::broadcast_in_dim(mask->indices, x.shape(), to, loc), combine(u, x, v, loc),
-                  x, loc);
-  return true;
-}
-
-// No two rows of index vectors are equal, as far as is known.
-bool distinct_rows(const Array& indices) {
-  if (!indices.concrete()) return false;
-  const std::int64_t k = indices.shape().back(), n = k ? indices.size() / k : 0;
-  std::vector<std::vector<std::int64_t>> rows;
-  const std::vector<std::int64_t> v = indices.to_vector<std::int64_t>();
-  for (std::int64_t i = 0; i < n; ++i)
-    rows.emplace_back(v.begin() + i * k, v.begin() + (i + 1) * k);
-  std::sort(rows.begin(), rows.end());
-  return std::adjacent_find(rows.begin(), rows.end()) == rows.end();
-}
-
-Array update(Update u, Array x, std::span<const Index> index, const Operand& operand) {
-  const Loc loc = index.empty() ? operand.loc : index[0].loc;
-  if (!x.defined())
-    fail<TypeError>("at: the array is null, or was updated in place before.", loc, "E51");
-  const Array value = value_of(operand, x);
-  Array y;
-  if (masked_update(u, x, index, value, loc, y)) return y;
-  const Items items = resolve(x, index, loc);
-  if (!items.arrays) return update_box(u, std::move(x), box_of(x, items), items, value, loc);
-  const Windows w = windows_of(x, items, loc);
-  const Array rest[] = {w.indices, lax::reshape(broadcast_to(value, w.result, loc), w.shape, loc)};
-  // The derivative of a product in its factors needs to know that no two of them meet.
-  const bool unique = w.unique || (u == Update::mul && distinct_rows(w.indices));
-  const ScatterParams params{.dimension_numbers = {w.dims.offset_dims,
-                                                   w.dims.collapsed_slice_dims,
-                                                   w.dims.start_index_map,
-                                                   {},
-                                                   {}},
-                             .unique_indices = unique};
-  return updated(scatter_of(u), std::move(x), rest, params, loc);
-}
-// The array to be updated: taken out if nobody else holds it, so that its buffer may be reused.
-Array taken(Array& x) { return x.defined() && x.unique() ? std::move(x) : x; }
 }  // namespace
+}  // namespace internal
 
 Index::Index(std::initializer_list<int> a, Loc l)
     : kind(array), indices(Array(std::span<const int>(a.begin(), a.size()))), loc(l) {}
 
 Array index(const Array& x, std::span<const Index> i, Loc loc) {
+  using namespace internal;
   if (!x.defined()) index_error("the array is null.", loc);
-  const Items items = resolve(x, i, loc);
+  const IndexItems items = resolve_index(x, i, loc);
   if (!items.arrays) return read_box(x, box_of(x, items), loc);
   if (is_dynamic_box(items)) return read_dynamic_box(x, items, loc);
-  const Windows w = windows_of(x, items, loc);
+  const IndexWindows w = windows_of(x, items, loc);
   const Array y = lax::gather(x, w.indices,
                               {.dimension_numbers = w.dims,
                                .fill_value = {},
@@ -549,29 +357,4 @@ Array Array::operator()(const Index& a, const Index& b, const Index& c, const In
   const Index i[] = {a, b, c, d, e};
   return index(*this, i, a.loc);
 }
-IndexedArray Array::at(const Index& a) const& { return {*this, Indices{a}}; }
-IndexedArray Array::at(const Index& a, const Index& b) const& { return {*this, Indices{a, b}}; }
-IndexedArray Array::at(const Index& a, const Index& b, const Index& c) const& {
-  return {*this, Indices{a, b, c}};
-}
-IndexedArray Array::at(const Index& a, const Index& b, const Index& c, const Index& d) const& {
-  return {*this, Indices{a, b, c, d}};
-}
-IndexedArray Array::at(const Index& a) && { return {std::move(*this), Indices{a}}; }
-IndexedArray Array::at(const Index& a, const Index& b) && {
-  return {std::move(*this), Indices{a, b}};
-}
-IndexedArray Array::at(const Index& a, const Index& b, const Index& c) && {
-  return {std::move(*this), Indices{a, b, c}};
-}
-IndexedArray Array::at(const Index& a, const Index& b, const Index& c, const Index& d) && {
-  return {std::move(*this), Indices{a, b, c, d}};
-}
-
-Array IndexedArray::set(const Operand& v) { return update(Update::set, taken(x_), index_, v); }
-Array IndexedArray::add(const Operand& v) { return update(Update::add, taken(x_), index_, v); }
-Array IndexedArray::mul(const Operand& v) { return update(Update::mul, taken(x_), index_, v); }
-Array IndexedArray::min(const Operand& v) { return update(Update::min, taken(x_), index_, v); }
-Array IndexedArray::max(const Operand& v) { return update(Update::max, taken(x_), index_, v); }
-
 }  // namespace jaxpp

@@ -37,7 +37,8 @@ Atom JaxprTrace::atom(const Array& a, Loc loc) const {
 void JaxprTrace::process(const Primitive& p, Args x, Params params, Array* y, Loc loc) {
   loc = user_loc(loc);
   SmallVec<Type, 6> in_types;
-  Equation e{&p, nullptr, params.ops, {}, Var(body.types.size()), std::uint32_t(p.outputs(params)), loc};
+  Equation e{&p, nullptr, params.ops, {}, Var(body.types.size()), std::uint32_t(p.outputs(params)),
+             loc};
   for (const Array& a : x) {
     if (!a.defined()) [[unlikely]]
       fail(std::string(p.name) + ": an operand is null.", loc, "E04");
@@ -47,7 +48,9 @@ void JaxprTrace::process(const Primitive& p, Args x, Params params, Array* y, Lo
   SmallVec<Type, 4> out_types(e.n_out);
   try {
     p.shape({in_types.data(), in_types.size()}, params, out_types.data());
-  } catch (const RuleError& err) { fail(err.what(), loc, "E11"); }
+  } catch (const RuleError& err) {
+    fail(err.what(), loc, "E11");
+  }
   if (params.ops) e.params_data = params.ops->clone(params.data);
   for (std::uint32_t i = 0; i < e.n_out; ++i) {
     y[i] = tracer(out_types[i], e.out + i, &p, loc);
@@ -65,7 +68,8 @@ void JaxprTrace::custom_call(const CustomPtr& rule, Args x, Results& y) {
   const Primitive& p = *find_primitive(rule->jvp ? "custom_jvp_call" : "custom_vjp_call");
   std::size_t at = y.size();
   y.resize(at + c.jaxpr->outs.size());
-  p.bind(in, CustomParams{c.jaxpr, std::int64_t(c.consts.size()), rule}, y.data() + at, Loc::current());
+  p.bind(in, CustomParams{c.jaxpr, std::int64_t(c.consts.size()), rule}, y.data() + at,
+         Loc::current());
 }
 
 // ---- Closing
@@ -136,7 +140,9 @@ struct JaxprCollector final : FieldVisitor {
   void field(const char*, std::vector<std::string>&) override {}
   void field(const char*, std::vector<Type>&) override {}
   void field(const char*, JaxprPtr& j) override { found.push_back(j); }
-  void field(const char*, std::vector<JaxprPtr>& v) override { found.insert(found.end(), v.begin(), v.end()); }
+  void field(const char*, std::vector<JaxprPtr>& v) override {
+    found.insert(found.end(), v.begin(), v.end());
+  }
   void field(const char*, CustomPtr&) override {}
   void field(const char*, Opaque&) override {}
   void enumeration(const char*, int&, std::span<const char* const>) override {}
@@ -156,13 +162,16 @@ bool has_effects(const Equation& e) {
   if (e.prim->effects) return true;
   if (!e.params_ops) return false;
   for (auto& j : sub_jaxprs(e))
-    if (*j->memo<bool>("effects", [&] { return std::any_of(j->eqns.begin(), j->eqns.end(), has_effects); })) return true;
+    if (*j->memo<bool>("effects",
+                       [&] { return std::any_of(j->eqns.begin(), j->eqns.end(), has_effects); }))
+      return true;
   return false;
 }
 bool uses_axis(const JaxprBody& j, const std::string& name) {
   return *j.memo<bool>("axis " + name, [&] {
-    return std::any_of(j.eqns.begin(), j.eqns.end(),
-                       [&](const Equation& e) { return e.prim->uses_axis && e.prim->uses_axis(e.params(), name); });
+    return std::any_of(j.eqns.begin(), j.eqns.end(), [&](const Equation& e) {
+      return e.prim->uses_axis && e.prim->uses_axis(e.params(), name);
+    });
   });
 }
 std::size_t count_equations(const JaxprBody& j) {
@@ -195,7 +204,8 @@ void dce(JaxprBody& j) {
     }
   j.eqns.erase(j.eqns.begin() + std::ptrdiff_t(n), j.eqns.end());
 }
-JaxprPtr reorder(const JaxprBody& j, std::span<const std::size_t> in, std::span<const std::size_t> out) {
+JaxprPtr reorder(const JaxprBody& j, std::span<const std::size_t> in,
+                 std::span<const std::size_t> out) {
   auto r = std::make_shared<JaxprBody>();
   r->types = j.types;
   r->eqns = j.eqns;
@@ -211,7 +221,8 @@ std::shared_ptr<const void> JaxprBody::memo_find(const std::string& key) const {
   auto it = memo_.find(key);
   return it == memo_.end() ? nullptr : it->second;
 }
-std::shared_ptr<const void> JaxprBody::memo_insert(const std::string& key, std::shared_ptr<const void> value) const {
+std::shared_ptr<const void> JaxprBody::memo_insert(const std::string& key,
+                                                   std::shared_ptr<const void> value) const {
   std::lock_guard lock(mutex_);
   return memo_.try_emplace(key, std::move(value)).first->second;
 }

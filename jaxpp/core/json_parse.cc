@@ -76,6 +76,27 @@ Array array(const json& v) {
                          string(member(v, "data"), "data"));
 }
 
+// The JSON library's own hook for this makes it quadratic.
+void check_depth(const std::string& text) {
+  int depth = 0;
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (quoted) {
+      if (c == '\\')
+        ++i;
+      else if (c == '"')
+        quoted = false;
+    } else if (c == '"') {
+      quoted = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kMaxJsonDepth) refuse("brackets are nested too deeply.");
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+}
+
 class Reader {
  public:
   /// A program; constants are appended to `consts` and become leading inputs, or are embedded.
@@ -227,12 +248,14 @@ class Reader {
   void fill(const Primitive&, void* data, const json& params, std::size_t n_in, std::size_t n_out);
 
   int depth_ = 0;
+  OpenRules open_;
 };
 
 // Reads the fields of a parameter struct; what is missing or null keeps its default value.
 class Reader::FieldReader final : public FieldVisitor {
  public:
-  FieldReader(Reader& r, const json& p) : r_(r), all_(p), at_(&p) {}
+  FieldReader(Reader& r, std::string_view prim, const json& p)
+      : r_(r), prim_(prim), all_(p), at_(&p) {}
 
   void field(const char* n, bool& v) override {
     if (auto* j = find(n)) {
@@ -287,7 +310,9 @@ class Reader::FieldReader final : public FieldVisitor {
   void field(const char*, CustomPtr& v) override {
     RuleJaxprs j;
     std::string name = "f";
+    auto rule = std::make_shared<CustomRule>();
     field("name", name);
+    if (call_) r_.open_.entries.push_back({call_, rule});
     field("jvp_jaxpr", j.jvp);
     field("fwd_jaxpr", j.fwd);
     field("bwd_jaxpr", j.bwd);
@@ -305,7 +330,12 @@ class Reader::FieldReader final : public FieldVisitor {
     }
     if (!j.jvp && !(j.fwd && j.bwd) && !(j.bwd && !call_) && j.dropped.empty())
       j.dropped = "there is no rule in the JSON";
-    v = rule_from_jaxprs(name, call_, 0, std::move(j));
+    *rule = *rule_from_jaxprs(name, call_, 0, std::move(j));
+    if (call_) {
+      r_.open_.entries.pop_back();
+      r_.open_.complete(*rule, call_, prim_ == "custom_jvp_call");
+    }
+    v = rule;
   }
   void field(const char* n, Opaque&) override {
     if (auto* j = find(n); j && j->is_object())
@@ -336,13 +366,14 @@ class Reader::FieldReader final : public FieldVisitor {
     return it == at_->end() || it->is_null() ? nullptr : &*it;
   }
   Reader& r_;
+  std::string_view prim_;
   const json &all_, *at_;
   JaxprPtr call_;
 };
 
 void Reader::fill(const Primitive& p, void* data, const json& params, std::size_t n_in,
                   std::size_t n_out) {
-  FieldReader r(*this, params);
+  FieldReader r(*this, p.name, params);
   p.params->visit(data, r);
   // Parameters that JAX infers, and what rules take instead of num_consts.
   if (p.params == &params_ops<ArityParams>) static_cast<ArityParams*>(data)->n = std::int64_t(n_in);
@@ -358,10 +389,8 @@ Jaxpr Jaxpr::from_json(const std::string& text) {
   using internal::json;
   json p;
   try {
-    p = json::parse(text, [](int depth, json::parse_event_t, json&) {
-      if (depth > internal::kMaxJsonDepth) internal::refuse("brackets are nested too deeply.");
-      return true;
-    });
+    internal::check_depth(text);
+    p = json::parse(text);
   } catch (const json::exception& e) {
     throw ParseError(std::string("json: ") + e.what());
   }

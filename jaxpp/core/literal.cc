@@ -1,9 +1,8 @@
-// literal.cc -- braced lists as arrays: Array v = {1., 2., 3.}, m = {{1, 2}, {3, 4}}, s = {x * y,
-// z}.
+// literal.cc -- braced lists as arrays: Array v = {1., 2., 3.}, m = {{1, 2}, {3, 4}}, s = {x, y * z}.
 //
 // A list of numbers only is written straight into a buffer, in the promotion of the numbers' types.
-//  A list that holds Arrays is stacked, level by level, as an operation of the current trace;
-// numbers among Arrays are weak.
+// A list that holds Arrays is stacked, level by level, as an operation of the current trace; numbers
+// among Arrays are weak.
 #include <algorithm>
 #include "jaxpp/core/trace.h"
 #include "jaxpp/lax.h"

@@ -30,6 +30,7 @@ class Parser {
   Jaxpr program() {
     while (is("let") && is("=", 2)) {
       Definition d;
+      ++at_;
       const std::string name(word("a name"));
       expect("=");
       d.at = at_;
@@ -327,6 +328,7 @@ class Parser {
   Lexer lex_;
   std::size_t at_ = 0;
   int depth_ = 0;
+  OpenRules open_;
   std::map<std::string, Definition> definitions_;
 };
 
@@ -399,6 +401,8 @@ class Parser::FieldReader final : public FieldVisitor {
     std::string name = "f";
     std::int64_t num_consts = 0, num_res = 0;
     field("name", name);
+    auto rule = std::make_shared<CustomRule>();
+    if (call_) p_.open_.entries.push_back({call_, rule});
     if (given_.count("num_consts")) reread("num_consts", num_consts);
     if (given_.count("num_res")) reread("num_res", num_res);
     field("jvp_jaxpr", r.jvp);
@@ -422,7 +426,12 @@ class Parser::FieldReader final : public FieldVisitor {
       for (std::size_t i = std::size_t(num_res); i < r.bwd->invars.size(); ++i)
         r.diff_outputs.push_back(std::int64_t(r.diff_outputs.size()));
     }
-    v = rule_from_jaxprs(name, call_, num_consts, std::move(r));
+    *rule = *rule_from_jaxprs(name, call_, num_consts, std::move(r));
+    if (call_) {
+      p_.open_.entries.pop_back();
+      p_.open_.complete(*rule, call_, std::string_view(prim_.name) == "custom_jvp_call");
+    }
+    v = rule;
   }
   void field(const char* n, Opaque&) override {
     read(n, [&] {

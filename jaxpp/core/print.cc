@@ -29,9 +29,6 @@ struct JaxOnly {
 };
 constexpr JaxOnly kJaxOnly[] = {{"convert_element_type", "weak_type", "False"},
                                 {"reduce_sum", "out_sharding", "None"},
-                                {"reduce_prod", "out_sharding", "None"},
-                                {"reduce_max", "out_sharding", "None"},
-                                {"reduce_min", "out_sharding", "None"},
                                 {"reshape", "sharding", "None"},
                                 {"iota", "sharding", "None"},
                                 {"scatter", "update_consts", "()"},
@@ -344,8 +341,8 @@ class Printer {
     words(outs, ",");
     doc_.text(j.outs.size() == 1 ? ",)" : ")");
     doc_.nest(-2);
-    doc_.close();
     doc_.text(" }");
+    doc_.close();
     return names;
   }
 

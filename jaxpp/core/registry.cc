@@ -15,17 +15,88 @@ const Primitive* const kBuiltIn[] = {
 #undef UNARY
 #undef BINARY
 #undef COMPARE
-    &select_n_p, &clamp_p, &convert_element_type_p, &integer_pow_p, &round_p, &reduce_precision_p,
-    &bitcast_convert_type_p, &stop_gradient_p, &complex_p, &real_p, &imag_p, &conj_p, &broadcast_in_dim_p, &reshape_p,
-    &transpose_p, &squeeze_p, &expand_dims_p, &concatenate_p, &stack_p, &unstack_p, &split_p, &tile_p, &slice_p,
-    &add_slice_p, &pad_p, &rev_p, &iota_p, &iota_2x32_shape_p, &empty_p, &reduce_sum_p, &reduce_max_p, &reduce_min_p,
-    &reduce_prod_p, &reduce_and_p, &reduce_or_p, &reduce_xor_p, &argmax_p, &argmin_p, &reduce_p, &cumsum_p, &cumprod_p,
-    &cummax_p, &cummin_p, &cumlogsumexp_p, &sort_p, &top_k_p, &dot_general_p, &gather_p, &scatter_p, &scatter_add_p,
-    &scatter_sub_p, &scatter_mul_p, &scatter_min_p, &scatter_max_p, &dynamic_slice_p, &dynamic_update_slice_p,
-    &cholesky_p, &triangular_solve_p, &lu_p, &lu_pivots_to_permutation_p, &threefry2x32_p, &jit_p, &remat_p, &scan_p,
-    &while_p, &cond_p, &custom_jvp_call_p, &custom_vjp_call_p, &custom_lin_p, &name_p, &optimization_barrier_p,
-    &device_put_p, &debug_callback_p, &pure_callback_p, &psum_p, &pmax_p, &pmin_p, &ppermute_p, &all_gather_p,
-    &all_to_all_p, &reduce_scatter_p, &axis_index_p};
+    &select_n_p,
+    &clamp_p,
+    &convert_element_type_p,
+    &integer_pow_p,
+    &round_p,
+    &reduce_precision_p,
+    &bitcast_convert_type_p,
+    &stop_gradient_p,
+    &complex_p,
+    &real_p,
+    &imag_p,
+    &conj_p,
+    &broadcast_in_dim_p,
+    &reshape_p,
+    &transpose_p,
+    &squeeze_p,
+    &expand_dims_p,
+    &concatenate_p,
+    &stack_p,
+    &unstack_p,
+    &split_p,
+    &tile_p,
+    &slice_p,
+    &add_slice_p,
+    &pad_p,
+    &rev_p,
+    &iota_p,
+    &iota_2x32_shape_p,
+    &empty_p,
+    &reduce_sum_p,
+    &reduce_max_p,
+    &reduce_min_p,
+    &reduce_prod_p,
+    &reduce_and_p,
+    &reduce_or_p,
+    &reduce_xor_p,
+    &argmax_p,
+    &argmin_p,
+    &reduce_p,
+    &cumsum_p,
+    &cumprod_p,
+    &cummax_p,
+    &cummin_p,
+    &cumlogsumexp_p,
+    &sort_p,
+    &top_k_p,
+    &dot_general_p,
+    &gather_p,
+    &scatter_p,
+    &scatter_add_p,
+    &scatter_sub_p,
+    &scatter_mul_p,
+    &scatter_min_p,
+    &scatter_max_p,
+    &dynamic_slice_p,
+    &dynamic_update_slice_p,
+    &cholesky_p,
+    &triangular_solve_p,
+    &lu_p,
+    &lu_pivots_to_permutation_p,
+    &threefry2x32_p,
+    &jit_p,
+    &remat_p,
+    &scan_p,
+    &while_p,
+    &cond_p,
+    &custom_jvp_call_p,
+    &custom_vjp_call_p,
+    &custom_lin_p,
+    &name_p,
+    &optimization_barrier_p,
+    &device_put_p,
+    &debug_callback_p,
+    &pure_callback_p,
+    &psum_p,
+    &pmax_p,
+    &pmin_p,
+    &ppermute_p,
+    &all_gather_p,
+    &all_to_all_p,
+    &reduce_scatter_p,
+    &axis_index_p};
 
 struct Registry {
   std::mutex mutex;
@@ -55,12 +126,14 @@ std::vector<const Primitive*> all_primitives() {
   return v;
 }
 void register_primitive(const Primitive& p) {
-  if (!p.shape) throw Error(std::string("register_primitive: ") + p.name + " has no shape rule.  [E13]");
+  if (!p.shape)
+    throw Error(std::string("register_primitive: ") + p.name + " has no shape rule.  [E13]");
   Registry& r = registry();
   std::lock_guard lock(r.mutex);
   auto [it, fresh] = r.by_name.emplace(p.name, &p);
   if (!fresh && it->second != &p)
-    throw Error(std::string("register_primitive: there is already a primitive `") + p.name + "`.  [E13]");
+    throw Error(std::string("register_primitive: there is already a primitive `") + p.name +
+                "`.  [E13]");
 }
 
 }  // namespace jaxpp

@@ -26,16 +26,19 @@ const Kernel& install_kernel_of(const Primitive& p, Loc loc) {
 Trace::Trace(Trace* p) : serial(next_serial()), parent(p) {}
 
 void throw_leak(const Node* n, Loc loc) {
-  std::string made = n->maker ? std::string("the result of `") + n->maker->name + "` at " + where(n->loc)
-                              : "an argument of the transformed function";
+  std::string made = n->maker
+                         ? std::string("the result of `") + n->maker->name + "` at " + where(n->loc)
+                         : "an argument of the transformed function";
   fail<TracerLeakError>("tracer leak: a " + n->type->str() + ", " + made +
                             ", is used after the transform that made it has ended.",
-                        loc, "E08", "Return values from the function instead of storing them outside it.");
+                        loc, "E08",
+                        "Return values from the function instead of storing them outside it.");
 }
 
 namespace {
 // The less common shapes of a call: several results, kernels that make their own results, long operand lists.
-[[gnu::noinline]] void eval_general(const Primitive& p, const Kernel& k, Args x, Params params, Array* y) {
+[[gnu::noinline]] void eval_general(const Primitive& p, const Kernel& k, Args x, Params params,
+                                    Array* y) {
   SmallVec<Type, 8> types;
   for (const Array& a : x) types.push_back(a.type());
   SmallVec<Type, 4> out(p.outputs(params));
@@ -70,12 +73,16 @@ void eval_primitive(const Primitive& p, Args x, Params params, Array* y, Loc loc
     Array r = Array::make(t);
     k.run(x, params, &r);
     *y = std::move(r);
-  } catch (const RuleError& e) { fail(e.what(), user_loc(loc), "E11"); }
+  } catch (const RuleError& e) {
+    fail(e.what(), user_loc(loc), "E11");
+  }
 }
 
 void custom_call(const CustomPtr& rule, Args x, Results& y) {
-  if (context.trace) context.trace->custom_call(rule, x, y);
-  else rule->call(x, y);
+  if (context.trace)
+    context.trace->custom_call(rule, x, y);
+  else
+    rule->call(x, y);
 }
 void custom_call_flat(const CustomPtr& rule, Args x, Results& y, Loc) { custom_call(rule, x, y); }
 

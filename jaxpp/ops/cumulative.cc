@@ -137,7 +137,7 @@ void scan_jvp(JvpRule& r) {
 }
 
 Array bind_axis(const Primitive& p, const Array& x, std::int64_t axis, bool reverse, Loc loc) {
-  return p.apply(CumParams{wrap_axis(axis, x.shape().size()), reverse}, loc, x);
+  return p.apply(CumParams{wrap_axis(axis, rank_of(x)), reverse}, loc, x);
 }
 
 }  // namespace

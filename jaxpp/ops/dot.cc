@@ -2,9 +2,9 @@
 //
 //   result axes = batch, the left operand's free axes, the right one's free axes
 //
-// Operands of different types are promoted, or computed in preferred_element_type.  Bilinear: the transpose with respect
-// to one operand is a dot_general of the cotangent with the other.  No operand is moved in memory for batching: a batch
-// axis is named where it stands.
+// Operands of different types are promoted, or computed in preferred_element_type.  Bilinear: the
+// transpose with respect to one operand is a dot_general of the cotangent with the other.  No
+// operand is moved in memory for batching: a batch axis is named where it stands.
 #include <algorithm>
 #include "jaxpp/ops/rules.h"
 

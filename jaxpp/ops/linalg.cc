@@ -86,15 +86,20 @@ Array solve_triangular(const Array& a, const Array& b, bool left, bool lower, bo
                                 .unit_diagonal = unit});
 }
 
-void need_matrix(const char* op, Type x, std::size_t rank = 2) {
+void need_rank(const char* op, Type x, std::size_t rank) {
   check(x->shape.size() >= rank, op, [&] {
     return "needs an array of at least " + std::to_string(rank) + " dimensions, not " + x->str();
   });
-  check(rank < 2 || x->dtype == f32 || x->dtype == f64 || is_complex(x->dtype), op,
-        [&] { return "needs elements of f32, f64, c64 or c128, not " + x->str(); });
 }
-void need_square(const char* op, Type x) {
-  need_matrix(op, x);
+void need_matrix(const char* op, Type x, bool halves = false) {
+  need_rank(op, x, 2);
+  check(is_inexact(x->dtype) && (halves || width(real_of(x->dtype)) >= 4), op, [&] {
+    return std::string("needs elements of ") +
+           (halves ? "a float or complex type" : "f32, f64, c64 or c128") + ", not " + x->str();
+  });
+}
+void need_square(const char* op, Type x, bool halves = false) {
+  need_matrix(op, x, halves);
   check(rows(x) == cols(x), op, [&] { return "needs square matrices, not " + x->str(); });
 }
 // One operand; results have the batch in front too.
@@ -103,14 +108,14 @@ void leading_batch(BatchRule& r) {
   for (std::size_t i = 0; i < r.prim.outputs(r.params); ++i) r.y_axis[i] = 0;
 }
 
-// ---- cholesky: L with A = L L^H, from the lower triangle of A
+// ---- cholesky: L with A = L L^H, from the lower triangle of A; above the diagonal A's own elements
 void cholesky_shape(Types x, Params, Type* y) {
   need_square("cholesky", x[0]);
   *y = x[0];
 }
 void cholesky_jvp(
     JvpRule& r) {  // dL = L phi(L^-1 dA L^-H), phi: the lower triangle with half the diagonal
-  const Array l = *r.y = lax::cholesky(r.x[0]);
+  const Array l = *r.y = lax::cholesky(r.x[0]);  // without those
   const Array inner =
       solve_triangular(l, solve_triangular(l, r.dx[0], false, true, false, true), true, true);
   *r.dy = matmul(l, lax::div(triangle(inner, 0), add_eye(lax::full_like(inner, 1))));
@@ -120,8 +125,8 @@ void cholesky_jvp(
 void triangular_solve_shape(Types x, Params params, Type* y) {
   auto& p = params.as<TriangularSolveParams>();
   const char* op = "triangular_solve";
-  need_square(op, x[0]);
-  need_matrix(op, x[1]);
+  need_square(op, x[0], true);
+  need_matrix(op, x[1], true);
   check(x[0]->dtype == x[1]->dtype, op,
         [&] { return "element types differ: " + x[0]->str() + " and " + x[1]->str(); });
   const std::size_t batch = x[0]->shape.size() - 2;
@@ -210,7 +215,7 @@ void lu_jvp(JvpRule& r) {
 void permutation_shape(Types x, Params params, Type* y) {
   const char* op = "lu_pivots_to_permutation";
   const std::int64_t n = params.as<PermutationParams>().permutation_size;
-  need_matrix(op, x[0], 1);
+  need_rank(op, x[0], 1);
   check(x[0]->dtype == i32, op, [&] { return "pivots must be i32, not " + x[0]->str(); });
   check(n >= x[0]->shape.back(), op, [&] {
     return "a permutation of " + std::to_string(n) + " elements cannot have the pivots " +
@@ -239,7 +244,7 @@ const Primitive lu_pivots_to_permutation_p = {.name = "lu_pivots_to_permutation"
                                               .params = &params_ops<PermutationParams>,
                                               .differentiable = false};
 
-Array lax::cholesky(const Array& x, Loc loc) { return cholesky_p.apply({}, loc, x); }
+Array lax::cholesky(const Array& x, Loc loc) { return triangle(cholesky_p.apply({}, loc, x), 0); }
 Array lax::triangular_solve(const Array& a, const Array& b, const TriangularSolveParams& p,
                             Loc loc) {
   return triangular_solve_p.apply(p, loc, a, b);

@@ -278,8 +278,8 @@ void reduce_batch(BatchRule& r) {
 }
 
 Array bind_axes(const Primitive& p, const Array& x, const Dims& axes, Loc loc) {
-  if (axes.empty()) return x;
-  return p.apply(AxesParams{wrap_axes(axes, x.shape().size())}, loc, x);
+  if (x.defined() && axes.empty()) return x;
+  return p.apply(AxesParams{wrap_axes(axes, rank_of(x))}, loc, x);
 }
 
 }  // namespace
@@ -359,17 +359,17 @@ Array lax::reduce_xor(const Array& x, const Dims& axes, Loc loc) {
   return bind_axes(reduce_xor_p, x, axes, loc);
 }
 Array lax::argmax(const Array& x, std::int64_t axis, DType index_dtype, Loc loc) {
-  return argmax_p.apply(ArgParams{{wrap_axis(axis, x.shape().size())}, index_dtype}, loc, x);
+  return argmax_p.apply(ArgParams{{wrap_axis(axis, rank_of(x))}, index_dtype}, loc, x);
 }
 Array lax::argmin(const Array& x, std::int64_t axis, DType index_dtype, Loc loc) {
-  return argmin_p.apply(ArgParams{{wrap_axis(axis, x.shape().size())}, index_dtype}, loc, x);
+  return argmin_p.apply(ArgParams{{wrap_axis(axis, rank_of(x))}, index_dtype}, loc, x);
 }
 std::vector<Array> lax::reduce(Args x, Args init, const JaxprPtr& jaxpr, const Dims& dimensions,
                                Loc loc) {
   Borrowed all(x);
   all.append(init);
   std::vector<Array> y(jaxpr ? jaxpr->outs.size() : 0);
-  Dims axes = x.empty() ? dimensions : wrap_axes(dimensions, x[0].shape().size());
+  Dims axes = x.empty() ? dimensions : wrap_axes(dimensions, rank_of(x[0]));
   reduce_p.bind(all, ReduceParams{axes, jaxpr}, y.data(), loc);
   return y;
 }

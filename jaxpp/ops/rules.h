@@ -31,6 +31,8 @@ inline std::int64_t wrap_axis(std::int64_t axis, std::size_t rank) {
   return axis < 0 && axis + std::int64_t(rank) >= 0 ? axis + std::int64_t(rank) : axis;
 }
 Dims wrap_axes(const Dims& axes, std::size_t rank);
+/// The rank of an operand; 0 for a null array, which the primitive will report.
+inline std::size_t rank_of(const Array& x) { return x.defined() ? x.shape().size() : 0; }
 /// Throws unless `dims` are distinct dimension numbers in 0..rank-1 (of an operand of type t).
 void check_dims(const Dims& dims, std::size_t rank, const char* op, const char* what, Type t);
 void check_axis(std::int64_t axis, std::size_t rank, const char* op, Type t);

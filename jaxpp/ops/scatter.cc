@@ -79,11 +79,12 @@ void scatter_add_jvp(JvpRule& r) {
   r.prim.bind(Borrowed(instantiate(r.dx[0], r.x[0].type()), r.x[1], r.dx[2]), r.params, r.dy,
               Loc::current());
 }
-// The cotangent of the updates: windows that were dropped get none.
+// The cotangent of the updates: windows that were dropped get none (unless they were promised not to be there).
 Array updates_ct(const TransposeRule& r, const Array& ct) {
   auto& p = r.params.as<ScatterParams>();
   const Shape& updates = r.x_types[2]->shape;
-  if (p.mode == IndexMode::CLIP) return gather_windows(ct, r.x[1], p, updates);
+  if (p.mode == IndexMode::CLIP || p.mode == IndexMode::PROMISE_IN_BOUNDS)
+    return gather_windows(ct, r.x[1], p, updates);
   return lax::gather(ct, r.x[1],
                      {.dimension_numbers = gather_dims(p.dimension_numbers),
                       .fill_value = std::int64_t(0),
@@ -102,18 +103,34 @@ void scatter_sub_transpose(TransposeRule& r) {
 }
 
 // ---- scatter-mul
+// For each update: what it is multiplied with, the element and the other updates that meet there.  That is the result
+// divided by it, or for a zero, the product of the rest if no other zero is among them.  (Second derivatives are right
+// but where two zeros meet.)
+Array product_of_others(const Array& x, const Array& indices, const Array& updates, const Array& y,
+                        const ScatterParams& p) {
+  auto at_updates = [&](const Array& v) { return gather_windows(v, indices, p, updates.shape()); };
+  const Array zeros = lax::zeros_like(updates), ones = lax::full_like(updates, 1);
+  const Array is_zero = lax::eq(updates, zeros), safe = lax::select(is_zero, ones, updates);
+  const Array count = at_updates(
+      lax::scatter_add(lax::zeros_like(x), indices, lax::select(is_zero, ones, zeros), p));
+  const Array rest = at_updates(lax::scatter_mul(x, indices, safe, p));
+  const Array of_zero = lax::select(lax::eq(count, ones), rest, zeros);
+  return lax::select(is_zero, of_zero, lax::div(at_updates(y), safe));
+}
 void scatter_mul_jvp(JvpRule& r) {
   auto& p = r.params.as<ScatterParams>();
   const Array &x = r.x[0], &indices = r.x[1];
   r.prim.bind(r.x, p, r.y, Loc::current());
   if (r.dx[0].defined()) *r.dy = lax::scatter_mul(r.dx[0], indices, r.x[2], p);
   if (!r.dx[2].defined()) return;
-  check(p.unique_indices, "scatter-mul", [&] {
-    return "the derivative in the updates needs unique_indices: where factors meet, it is not a "
-           "scatter";
-  });
-  *r.dy =
-      add_tangents(*r.dy, lax::mul(x, lax::scatter_add(lax::zeros_like(x), indices, r.dx[2], p)));
+  Array term;
+  if (p.unique_indices) {
+    term = lax::mul(x, lax::scatter_add(lax::zeros_like(x), indices, r.dx[2], p));
+  } else {
+    const Array weight = product_of_others(x, indices, r.x[2], *r.y, p);
+    term = lax::scatter_add(lax::zeros_like(x), indices, lax::mul(r.dx[2], weight), p);
+  }
+  *r.dy = add_tangents(*r.dy, term);
 }
 void scatter_mul_transpose(TransposeRule& r) {
   check(!r.linear(2), "scatter-mul", [&] { return "not linear in the updates"; });

@@ -5,7 +5,7 @@
 // All are linear maps that copy elements, so the jvp is the primitive itself and the transpose
 // moves cotangents back, summing where an element was copied more than once.  Slices and joins are
 // in slice.cc.
-#include <algorithm>
+#include <limits>
 #include "jaxpp/ops/rules.h"
 
 namespace jaxpp {
@@ -209,18 +209,25 @@ void empty_shape(Types, Params p, Type* y) {
   *y = make_type(p.as<EmptyParams>().dtype, p.as<EmptyParams>().shape);
 }
 
+// A double as an integer; large ones keep their low bits, what no 64-bit integer holds saturates.
+template <class I>
+I whole(double v) {
+  if (v != v) return 0;
+  if (v >= 0) return v < 0x1p64 ? I(std::uint64_t(v)) : std::numeric_limits<I>::max();
+  return v >= -0x1p63 ? I(std::int64_t(v)) : std::numeric_limits<I>::min();
+}
 // A rank-0 array of that dtype.
 Array scalar(DType d, double v) {
   switch (d) {
     case DType::b1: return Array(v != 0);
-    case DType::i8: return Array(std::int8_t(v));
-    case DType::i16: return Array(std::int16_t(v));
-    case DType::i32: return Array(std::int32_t(v));
-    case DType::i64: return Array(std::int64_t(v));
-    case DType::u8: return Array(std::uint8_t(v));
-    case DType::u16: return Array(std::uint16_t(v));
-    case DType::u32: return Array(std::uint32_t(v));
-    case DType::u64: return Array(std::uint64_t(v));
+    case DType::i8: return Array(whole<std::int8_t>(v));
+    case DType::i16: return Array(whole<std::int16_t>(v));
+    case DType::i32: return Array(whole<std::int32_t>(v));
+    case DType::i64: return Array(whole<std::int64_t>(v));
+    case DType::u8: return Array(whole<std::uint8_t>(v));
+    case DType::u16: return Array(whole<std::uint16_t>(v));
+    case DType::u32: return Array(whole<std::uint32_t>(v));
+    case DType::u64: return Array(whole<std::uint64_t>(v));
     case DType::f16: return Array(float16(float(v)));
     case DType::bf16: return Array(bfloat16(float(v)));
     case DType::f32: return Array(float(v));
@@ -291,32 +298,33 @@ const Primitive empty_p = {.name = "empty",
 
 Array lax::broadcast_in_dim(const Array& x, const Shape& shape, const Dims& broadcast_dimensions,
                             Loc loc) {
-  if (x.shape() == shape && broadcast_dimensions == iota_dims(shape.size())) return x;
+  if (x.defined() && x.shape() == shape && broadcast_dimensions == iota_dims(shape.size()))
+    return x;
   return broadcast_in_dim_p.apply(BroadcastParams{broadcast_dimensions, shape}, loc, x);
 }
 Array lax::reshape(const Array& x, const Shape& new_sizes, Loc loc) {
-  if (x.shape() == new_sizes) return x;
+  if (x.defined() && x.shape() == new_sizes) return x;
   return reshape_p.apply(ReshapeParams{std::nullopt, new_sizes}, loc, x);
 }
 Array lax::transpose(const Array& x, const Dims& permutation, Loc loc) {
-  if (permutation == iota_dims(x.shape().size())) return x;
+  if (x.defined() && permutation == iota_dims(rank_of(x))) return x;
   return transpose_p.apply(TransposeParams{permutation}, loc, x);
 }
 Array lax::squeeze(const Array& x, const Dims& dimensions, Loc loc) {
-  if (dimensions.empty()) return x;
-  return squeeze_p.apply(DimensionsParams{wrap_axes(dimensions, x.shape().size())}, loc, x);
+  if (x.defined() && dimensions.empty()) return x;
+  return squeeze_p.apply(DimensionsParams{wrap_axes(dimensions, rank_of(x))}, loc, x);
 }
 Array lax::expand_dims(const Array& x, const Dims& dimensions, Loc loc) {
-  if (dimensions.empty()) return x;
-  Dims d = wrap_axes(dimensions, x.shape().size() + dimensions.size());
+  if (x.defined() && dimensions.empty()) return x;
+  Dims d = wrap_axes(dimensions, rank_of(x) + dimensions.size());
   return expand_dims_p.apply(DimensionsParams{d}, loc, x);
 }
 Array lax::tile(const Array& x, const Dims& reps, Loc loc) {
   return tile_p.apply(TileParams{reps}, loc, x);
 }
 Array lax::rev(const Array& x, const Dims& dimensions, Loc loc) {
-  if (dimensions.empty()) return x;
-  return rev_p.apply(DimensionsParams{wrap_axes(dimensions, x.shape().size())}, loc, x);
+  if (x.defined() && dimensions.empty()) return x;
+  return rev_p.apply(DimensionsParams{wrap_axes(dimensions, rank_of(x))}, loc, x);
 }
 Array lax::iota(DType dtype, const Shape& shape, std::int64_t dimension, Loc loc) {
   return iota_p.apply(IotaParams{wrap_axis(dimension, shape.size()), dtype, shape}, loc);
@@ -329,7 +337,10 @@ std::vector<Array> lax::iota_2x32_shape(const Shape& shape, Loc loc) {
 Array lax::full(Type t, double value, Loc loc) {
   return broadcast_in_dim(scalar(t->dtype, value), t->shape, {}, loc);
 }
-Array lax::full_like(const Array& x, double value, Loc loc) { return full(x.type(), value, loc); }
-Array lax::zeros_like(const Array& x, Loc loc) { return full(x.type(), 0, loc); }
+Array lax::full_like(const Array& x, double value, Loc loc) {
+  if (!x.defined()) fail("full_like: the array is null.", loc, "E04");
+  return full(x.type(), value, loc);
+}
+Array lax::zeros_like(const Array& x, Loc loc) { return full_like(x, 0, loc); }
 
 }  // namespace jaxpp

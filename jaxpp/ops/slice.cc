@@ -383,16 +383,17 @@ const Primitive unstack_p = {.name = "unstack",
 Array lax::slice(const Array& x, const Dims& start, const Dims& limit, const Dims& strides,
                  Loc loc) {
   bool unit = std::all_of(strides.begin(), strides.end(), [](auto s) { return s == 1; }) &&
-              (strides.empty() || strides.size() == x.shape().size());
-  if (unit && limit == x.shape() && start == Dims(limit.size(), 0)) return x;
+              (strides.empty() || strides.size() == rank_of(x));
+  if (x.defined() && unit && limit == x.shape() && start == Dims(limit.size(), 0)) return x;
   std::optional<Dims> by;
   if (!unit) by = strides;
   return slice_p.apply(SliceParams{limit, start, by}, loc, x);
 }
 Array lax::slice_in_dim(const Array& x, std::int64_t start, std::int64_t limit, std::int64_t axis,
                         Loc loc) {
-  axis = wrap_axis(axis, x.shape().size());
-  Dims from(x.shape().size(), 0), to = x.shape();
+  axis = wrap_axis(axis, rank_of(x));
+  if (!x.defined()) fail("slice_in_dim: the array is null.", loc, "E04");
+  Dims from(rank_of(x), 0), to = x.shape();
   if (axis < 0 || axis >= std::int64_t(to.size()))
     fail("slice_in_dim: " + x.type()->str() + " has no axis " + to_string(axis) + ".", loc, "E11");
   from[std::size_t(axis)] = start;
@@ -407,25 +408,25 @@ Array lax::add_slice(const Array& x, const Array& update, const Dims& start, con
 }
 Array lax::pad(const Array& x, const Array& value, const std::vector<Dims>& low_high_interior,
                Loc loc) {
-  bool none =
-      value.type() == scalar_type(x.dtype()) && low_high_interior.size() == x.shape().size();
+  bool none = x.defined() && value.defined() && value.type() == scalar_type(x.dtype()) &&
+              low_high_interior.size() == rank_of(x);
   for (const Dims& c : low_high_interior) none = none && c == Dims{0, 0, 0};
   return none ? x : pad_p.apply(PadParams{low_high_interior}, loc, x, value);
 }
 Array lax::concatenate(Args x, std::int64_t dimension, Loc loc) {
-  std::int64_t d = x.empty() ? dimension : wrap_axis(dimension, x[0].shape().size());
-  if (x.size() == 1 && d >= 0 && d < x[0].ndim()) return x[0];
+  std::int64_t d = x.empty() ? dimension : wrap_axis(dimension, rank_of(x[0]));
+  if (x.size() == 1 && d >= 0 && d < std::int64_t(rank_of(x[0]))) return x[0];
   Array y;
   concatenate_p.bind(x, ConcatenateParams{d}, &y, loc);
   return y;
 }
 Array lax::stack(Args x, std::int64_t axis, Loc loc) {
   Array y;
-  stack_p.bind(x, AxisParams{x.empty() ? axis : wrap_axis(axis, x[0].shape().size() + 1)}, &y, loc);
+  stack_p.bind(x, AxisParams{x.empty() ? axis : wrap_axis(axis, rank_of(x[0]) + 1)}, &y, loc);
   return y;
 }
 std::vector<Array> lax::unstack(const Array& x, std::int64_t axis, Loc loc) {
-  std::size_t rank = x.shape().size();
+  std::size_t rank = rank_of(x);
   axis = wrap_axis(axis, rank);
   std::int64_t n = axis >= 0 && axis < std::int64_t(rank) ? x.shape()[std::size_t(axis)] : 1;
   std::vector<Array> y(static_cast<std::size_t>(n));
@@ -434,7 +435,7 @@ std::vector<Array> lax::unstack(const Array& x, std::int64_t axis, Loc loc) {
 }
 std::vector<Array> lax::split(const Array& x, const Dims& sizes, std::int64_t axis, Loc loc) {
   std::vector<Array> y(sizes.size());
-  split_p.bind(Borrowed(x), SplitParams{wrap_axis(axis, x.shape().size()), sizes}, y.data(), loc);
+  split_p.bind(Borrowed(x), SplitParams{wrap_axis(axis, rank_of(x)), sizes}, y.data(), loc);
   return y;
 }
 

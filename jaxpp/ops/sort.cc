@@ -1,7 +1,7 @@
 // sort.cc -- sort (several operands, the first num_keys of them lexicographic keys) and top_k.
 //
-// Floats: NaN comes last, -0.0 equals 0.0.  Complex numbers: by real, then imaginary part.  The derivative moves tangents
-// as the values were moved: sort along with an iota, then gather.
+// Floats: NaN comes last, -0.0 equals 0.0.  Complex numbers: by real, then imaginary part.  The
+// derivative moves tangents as the values were moved: sort along with an iota, then gather.
 #include <algorithm>
 #include "jaxpp/ops/rules.h"
 
@@ -121,13 +121,13 @@ const Primitive top_k_p = {.name = "top_k",
 std::vector<Array> lax::sort(Args x, std::int64_t dimension, std::int64_t num_keys, bool is_stable,
                              Loc loc) {
   std::vector<Array> y(x.size());
-  std::int64_t d = x.empty() ? dimension : wrap_axis(dimension, x[0].shape().size());
+  std::int64_t d = x.empty() ? dimension : wrap_axis(dimension, rank_of(x[0]));
   sort_p.bind(x, SortParams{d, is_stable, num_keys, std::int64_t(x.size())}, y.data(), loc);
   return y;
 }
 std::pair<Array, Array> lax::top_k(const Array& x, std::int64_t k, std::int64_t axis, Loc loc) {
   Array y[2];
-  top_k_p.bind(Borrowed(x), TopKParams{wrap_axis(axis, x.shape().size()), k}, y, loc);
+  top_k_p.bind(Borrowed(x), TopKParams{wrap_axis(axis, rank_of(x)), k}, y, loc);
   return {y[0], y[1]};
 }
 

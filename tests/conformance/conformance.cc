@@ -2,7 +2,8 @@
 //
 //   jaxpp_conformance [--group G] [--name N] [--eager-only] [-v] [files or directories]
 // Every expectation of a case is checked three ways: eagerly, with the transform applied to the jitted program, and with
-// the whole transform jitted.  The program also goes through text and JSON and back.  A case that needs a primitive
+// the whole transform jitted.  The program also goes through text and JSON and back, and through
+// the passes.  A case that needs a primitive
 // jaxpp does not have is skipped.  exceptions.json names the cases whose expectation is known to be wrong, each with the
 // reason and a value from higher precision; they count as skipped.
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include "backends/passes/passes.h"
 #include "compare.h"
 #include "jaxpp/core/json.h"
 #include "jaxpp/flat.h"
@@ -150,7 +152,7 @@ class Case {
       if (!d.empty()) throw Failure(what + " " + std::to_string(i) + ": " + d);
     }
   }
-  // The program survives text and JSON.
+  // The program survives text, JSON and the passes.
   void round_trips(const Results& want) const {
     const std::string text = program_.to_string();
     const Jaxpr read = Jaxpr::parse(text);
@@ -166,6 +168,13 @@ class Case {
     Results z;
     for (Array& a : eval_jaxpr(again, args(x_))) z.push_back(a);
     compare("json", z, want, nonunique_);
+    for (auto* pass : {passes::optimize, passes::lower}) {
+      const Jaxpr better(pass(*program_.body()), program_.consts());
+      better.check();
+      Results o;
+      for (Array& a : eval_jaxpr(better, args(x_))) o.push_back(a);
+      compare("passes", o, want, nonunique_);
+    }
   }
 
   bool inexact(std::size_t i) const { return is_inexact(x_[i].dtype()); }

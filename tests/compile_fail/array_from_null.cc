@@ -1,0 +1,4 @@
+// expect: error
+#include "jaxpp/jaxpp.h"
+using namespace jaxpp;
+Array x = nullptr;

@@ -1,0 +1,27 @@
+# run.cmake -- every file in this folder must be refused, and the compiler's first error must be the message in its first
+# line:  // expect: TEXT
+#   cmake -DCXX=g++ -DROOT=/path/to/jaxpp -P tests/compile_fail/run.cmake
+file(GLOB sources ${CMAKE_CURRENT_LIST_DIR}/*.cc)
+set(failed 0)
+foreach(source ${sources})
+  get_filename_component(name ${source} NAME_WE)
+  file(READ ${source} text)
+  string(REGEX MATCH "^// expect: ([^\n]*)" unused "${text}")
+  set(expected "${CMAKE_MATCH_1}")
+  execute_process(COMMAND ${CXX} -std=c++20 -fsyntax-only -fdiagnostics-color=never -I${ROOT} ${source}
+                  RESULT_VARIABLE code OUTPUT_VARIABLE text ERROR_VARIABLE text)
+  string(REGEX MATCH "[^\n]*error[^\n]*" first "${text}")
+  string(FIND "${first}" "${expected}" at)
+  if(code EQUAL 0)
+    message("${name}: compiles, but should not")
+    math(EXPR failed "${failed} + 1")
+  elseif(at EQUAL -1)
+    message("${name}: expected: ${expected}\n  got: ${first}")
+    math(EXPR failed "${failed} + 1")
+  endif()
+endforeach()
+if(failed)
+  message(FATAL_ERROR "${failed} of the programs that must not compile did, or were refused for another reason")
+endif()
+list(LENGTH sources count)
+message("${count} programs refused, as they must be")
