@@ -18,10 +18,10 @@ namespace bench {
 struct Row {
   std::string workload = {};
   std::int64_t n = 0;
-  double bar_us = 0;         // what the median should not exceed; 0: none
-  double per_call = 1;       // the timed call does this many of what the row counts
+  double bar_us = 0;    // what the median should not exceed; 0: none
+  double per_call = 1;  // the timed call does this many of what the row counts
   std::string note = {};
-  bool compared = false;     // has a reference checksum
+  bool compared = false;  // has a reference checksum
   Checksum checksum = {};
   double compile_s = 0;
   std::string label() const { return n ? workload + "@" + std::to_string(n) : workload; }
@@ -34,22 +34,25 @@ void add(Row r, Build build) {
   rows()[label] = r;
   using Call = decltype(build());
   auto prepared = std::make_shared<std::unique_ptr<Call>>();
-  benchmark::RegisterBenchmark(label.c_str(), [=](benchmark::State& state) {
-    if (!*prepared) {
-      *prepared = std::make_unique<Call>(build());
-      Row& row = rows()[label];
-      auto start = std::chrono::steady_clock::now();
-      auto result = (**prepared)();
-      row.compile_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      if constexpr (requires { jaxpp::tree_leaves(result); })
-        row.checksum = checksum(jaxpp::tree_leaves(result));
-    }
-    Call& call = **prepared;
-    for (auto _ : state) {
-      auto result = call();
-      benchmark::DoNotOptimize(result);
-    }
-  })
+  benchmark::RegisterBenchmark(
+      label.c_str(),
+      [=](benchmark::State& state) {
+        if (!*prepared) {
+          *prepared = std::make_unique<Call>(build());
+          Row& row = rows()[label];
+          auto start = std::chrono::steady_clock::now();
+          auto result = (**prepared)();
+          row.compile_s =
+              std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+          if constexpr (requires { jaxpp::tree_leaves(result); })
+            row.checksum = checksum(jaxpp::tree_leaves(result));
+        }
+        Call& call = **prepared;
+        for (auto _ : state) {
+          auto result = call();
+          benchmark::DoNotOptimize(result);
+        }
+      })
       ->Repetitions(7)
       ->MinTime(0.08)
       ->UseRealTime();

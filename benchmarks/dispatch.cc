@@ -7,7 +7,8 @@ const auto f = [](Array x) { return sin(x) * x; };
 }
 
 void bench::register_dispatch() {
-  workload("D1", 0, [] { return [f = jit(f), x = Array(0.5f)] { return f(x); }; }, 0.1);
+  workload(
+      "D1", 0, [] { return [f = jit(f), x = Array(0.5f)] { return f(x); }; }, 0.1);
   workload("D2", 0, [] { return [f = jit(grad(f)), x = Array(0.5f)] { return f(x); }; });
   workload("D3", 0, [] { return [f = grad(f), x = Array(0.5f)] { return f(x); }; });
   workload(
@@ -22,5 +23,6 @@ void bench::register_dispatch() {
         return [=] { return twice_plus_one(xs); };
       },
       3);
-  workload("D5", 0, [] { return [x = random_array(1, {8}), y = random_array(2, {8})] { return x + y; }; });
+  workload("D5", 0,
+           [] { return [x = random_array(1, {8}), y = random_array(2, {8})] { return x + y; }; });
 }

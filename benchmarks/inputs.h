@@ -14,7 +14,9 @@ constexpr std::uint64_t mix(std::uint64_t z) {
   return z ^ z >> 31;
 }
 /// U(seed, i) in [0, 1): exact in f32 and f64.
-constexpr double unit(std::uint64_t seed, std::uint64_t i) { return double(mix((seed << 32) + i) >> 40) * 0x1p-24; }
+constexpr double unit(std::uint64_t seed, std::uint64_t i) {
+  return double(mix((seed << 32) + i) >> 40) * 0x1p-24;
+}
 constexpr double random(std::uint64_t seed, std::uint64_t i) { return 2 * unit(seed, i) - 1; }
 
 /// fn(i) for every flat index, evaluated in double and rounded once to T.

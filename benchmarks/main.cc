@@ -26,7 +26,8 @@ Checksum checksum(const std::vector<jaxpp::Array>& outputs) {
   };
   for (const jaxpp::Array& a : outputs) {
     if (jaxpp::is_complex(a.dtype())) {
-      for (std::complex<double> z : a.to_vector<std::complex<double>>()) take(z.real()), take(z.imag());
+      for (std::complex<double> z : a.to_vector<std::complex<double>>())
+        take(z.real()), take(z.imag());
     } else {
       for (double y : a.to_vector<double>()) take(y);
     }
@@ -41,7 +42,6 @@ class Reporter : public benchmark::BenchmarkReporter {
     if (!json.empty()) json_.open(json, std::ios::app);
     if (!expected.empty()) expected_ = nlohmann::json::parse(std::ifstream(expected));
   }
- 
 
  private:
   bool ReportContext(const Context&) override {
@@ -65,17 +65,21 @@ class Reporter : public benchmark::BenchmarkReporter {
     std::string verdict;
     if (row.bar_us > 0) {
       char bar[64];
-      std::snprintf(bar, sizeof bar, "bar %6.2f us%s", row.bar_us, median * 1e6 <= row.bar_us ? "" : "   MISSED");
+      std::snprintf(bar, sizeof bar, "bar %6.2f us%s", row.bar_us,
+                    median * 1e6 <= row.bar_us ? "" : "   MISSED");
       verdict = bar;
     }
     if (row.compared) verdict += (verdict.empty() ? "" : "   ");
     if (row.compared) verdict += agrees(row) ? "checksum agrees" : "WRONG CHECKSUM";
-    std::printf("%-22s %12s %12s   %s\n", label.c_str(), text(median).c_str(), text(seconds[0]).c_str(),
-                verdict.c_str());
+    std::printf("%-22s %12s %12s   %s\n", label.c_str(), text(median).c_str(),
+                text(seconds[0]).c_str(), verdict.c_str());
     std::fflush(stdout);
     if (!json_.is_open()) return;
-    nlohmann::ordered_json line = {
-        {"peer", "jaxpp"}, {"workload", row.workload}, {"n", row.n}, {"median_s", median}, {"min_s", seconds[0]}};
+    nlohmann::ordered_json line = {{"peer", "jaxpp"},
+                                   {"workload", row.workload},
+                                   {"n", row.n},
+                                   {"median_s", median},
+                                   {"min_s", seconds[0]}};
     line["checksum"] = row.compared ? nlohmann::ordered_json(row.checksum.sum) : nullptr;
     line["scale"] = row.compared ? nlohmann::ordered_json(row.checksum.scale) : nullptr;
     line["compile_s"] = row.compile_s;
@@ -93,7 +97,13 @@ class Reporter : public benchmark::BenchmarkReporter {
   static std::string text(double s) {
     char out[32];
     const bool ns = s < 0.9995e-6, us = s < 0.9995e-3;
-    std::snprintf(out, sizeof out, "%.4g %s", s * (ns ? 1e9 : us ? 1e6 : 1e3), ns ? "ns" : us ? "us" : "ms");
+    std::snprintf(out, sizeof out, "%.4g %s",
+                  s * (ns   ? 1e9
+                       : us ? 1e6
+                            : 1e3),
+                  ns   ? "ns"
+                  : us ? "us"
+                       : "ms");
     return out;
   }
   std::ofstream json_;
@@ -106,7 +116,10 @@ int main(int argc, char** argv) {
   std::string filter, json, expected;
   for (int i = 1; i < argc; ++i) {
     const std::string flag = argv[i];
-    std::string* value = flag == "--filter" ? &filter : flag == "--json" ? &json : flag == "--expected" ? &expected : nullptr;
+    std::string* value = flag == "--filter"     ? &filter
+                         : flag == "--json"     ? &json
+                         : flag == "--expected" ? &expected
+                                                : nullptr;
     if (!value || i + 1 == argc) {
       std::fprintf(stderr, "usage: jaxpp_bench [--filter REGEX] [--json FILE] [--expected FILE]\n");
       return 2;

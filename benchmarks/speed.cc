@@ -25,7 +25,10 @@ void bench::register_speed() {
   row("eager_add", 0.04, [] { return [x = Array(2.0), y = Array(3.0)] { return x + y; }; });
   row("eager_grad", 1, [] { return [g = grad(f), x = Array(2.0)] { return g(x); }; });
   row("eager_grad3", 8, [] { return [g = grad(grad(grad(f))), x = Array(2.0)] { return g(x); }; });
-  row("eager_vmap8", 0.5, [] { return [v = vmap(f), x = random_array(3, {8}).astype(f64)] { return v(x); }; });
-  row("trace_equation", 0.15, [] { return [t = make_jaxpr(chain)] { return t(2.0); }; }, 1000, "of 1000");
+  row("eager_vmap8", 0.5,
+      [] { return [v = vmap(f), x = random_array(3, {8}).astype(f64)] { return v(x); }; });
+  row(
+      "trace_equation", 0.15, [] { return [t = make_jaxpr(chain)] { return t(2.0); }; }, 1000,
+      "of 1000");
   row("jit_call", 0.1, [] { return [j = jit(f), x = Array(2.0)] { return j(x); }; });
 }

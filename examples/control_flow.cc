@@ -1,7 +1,7 @@
 // control_flow.cc -- control flow that is part of a compiled program: cond, scan, while_loop, fori_loop.
+#include <jaxpp/jaxpp.h>
 #include <cstdio>
 #include <iostream>
-#include <jaxpp/jaxpp.h>
 
 using namespace jaxpp;
 
@@ -26,16 +26,18 @@ int main() {
 
   // cond: both branches are compiled, one runs.
   auto huber = jit([](Array x) {
-    return cond(abs(x) < 1, [](Array v) { return 0.5 * v * v; }, [](Array v) { return abs(v) - 0.5; }, x);
+    return cond(
+        abs(x) < 1, [](Array v) { return 0.5 * v * v; }, [](Array v) { return abs(v) - 0.5; }, x);
   });
-  std::printf("huber %g %g, slopes %g %g\n", double(huber(0.5)), double(huber(-3.0)), double(grad(huber)(0.5)),
-              double(grad(huber)(-3.0)));
+  std::printf("huber %g %g, slopes %g %g\n", double(huber(0.5)), double(huber(-3.0)),
+              double(grad(huber)(0.5)), double(grad(huber)(-3.0)));
 
   // while_loop: as many steps as the data asks for; under vmap, each lane stops by itself.
   auto collatz = [](Array n) {
     auto running = [](std::pair<Array, Array> s) { return s.first > 1; };
     auto next = [](std::pair<Array, Array> s) {
-      return std::pair(where(s.first % 2 == 0, floor_divide(s.first, 2), 3 * s.first + 1), s.second + 1);
+      return std::pair(where(s.first % 2 == 0, floor_divide(s.first, 2), 3 * s.first + 1),
+                       s.second + 1);
     };
     return while_loop(running, next, std::pair(n, zeros_like(n))).second;
   };

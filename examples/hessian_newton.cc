@@ -1,7 +1,7 @@
 // hessian_newton.cc -- second-order optimization: Newton's method and conjugate gradients on Rosenbrock's function.
+#include <jaxpp/jaxpp.h>
 #include <cstdio>
 #include <iostream>
-#include <jaxpp/jaxpp.h>
 
 using namespace jaxpp;
 
@@ -14,7 +14,8 @@ int main() {
   std::cout << "Hessian at (1, 1, 1)\n" << hessian(rosenbrock)(ones({3}, f64)) << "\n";
 
   // Newton: solve H d = -g.
-  auto newton = jit([](Array x) { return x - linalg::solve(hessian(rosenbrock)(x), grad(rosenbrock)(x)); });
+  auto newton =
+      jit([](Array x) { return x - linalg::solve(hessian(rosenbrock)(x), grad(rosenbrock)(x)); });
   Array x = {1.2, 1.2, 1.2};
   for (int i = 0; i < 8; ++i) {
     std::printf("step %d  f = %.2e\n", i, double(rosenbrock(x)));
@@ -38,7 +39,7 @@ int main() {
     rr = next;
     ++steps;
   }
-  std::printf("conjugate gradients: residual below 1e-9: %s, %s 200 steps\n", rr <= 1e-18 ? "yes" : "no",
-              steps < 200 ? "within" : "not within");
+  std::printf("conjugate gradients: residual below 1e-9: %s, %s 200 steps\n",
+              rr <= 1e-18 ? "yes" : "no", steps < 200 ? "within" : "not within");
   std::printf("H d = g to 1e-7: %s\n", allclose(product(d), b, 0, 1e-7) ? "yes" : "no");
 }

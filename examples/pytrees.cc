@@ -1,9 +1,9 @@
 // pytrees.cc -- parameters are plain structs: no base class, no macro, no registration.
+#include <jaxpp/jaxpp.h>
 #include <cstdio>
 #include <map>
 #include <string>
 #include <vector>
-#include <jaxpp/jaxpp.h>
 
 using namespace jaxpp;
 
@@ -14,7 +14,8 @@ enum class Activation { tanh, relu };
 struct Model {
   std::vector<Layer> layers;
   std::map<std::string, Array> scales;
-  Activation activation = Activation::tanh;  // not an Array: static, part of the key of a compiled program
+  Activation activation =
+      Activation::tanh;  // not an Array: static, part of the key of a compiled program
 };
 
 Array forward(const Model& m, Array x) {
@@ -26,7 +27,8 @@ Array forward(const Model& m, Array x) {
 }
 
 int main() {
-  Model m{{{Array{{1., 0.}, {0., 1.}}, Array{0., 0.}}, {Array{{1.}, {-1.}}, Array{0.5}}}, {{"out", 2.0}}};
+  Model m{{{Array{{1., 0.}, {0., 1.}}, Array{0., 0.}}, {Array{{1.}, {-1.}}, Array{0.5}}},
+          {{"out", 2.0}}};
   auto loss = [](const Model& model, Array x, Array y) {
     Array r = forward(model, x) - y;
     return mean(r * r);

@@ -1,15 +1,15 @@
 // quickstart.cc -- the tour of the README: derivatives, batching and compilation of plain C++ functions.
+#include <jaxpp/jaxpp.h>
 #include <cstdio>
 #include <iostream>
-#include <jaxpp/jaxpp.h>
 
 using namespace jaxpp;
 
 int main() {
   // Any function of Arrays can be differentiated, as often as you like.
   auto f = [](auto x) { return sin(x) * x; };
-  std::printf("f(2) = %.10f   f'(2) = %.10f   f'''(2) = %.10f\n", double(f(Array(2.0))), double(grad(f)(2.0)),
-              double(grad(grad(grad(f)))(2.0)));
+  std::printf("f(2) = %.10f   f'(2) = %.10f   f'''(2) = %.10f\n", double(f(Array(2.0))),
+              double(grad(f)(2.0)), double(grad(grad(grad(f)))(2.0)));
 
   // Several arguments: say which by number; one call gives value and gradients.
   auto g = [](Array x, Array y) { return sum(x * x * y); };

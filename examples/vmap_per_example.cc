@@ -1,7 +1,7 @@
 // vmap_per_example.cc -- batching by transformation: per-example gradients, pairwise distances, named axes.
+#include <jaxpp/jaxpp.h>
 #include <cstdio>
 #include <iostream>
-#include <jaxpp/jaxpp.h>
 
 using namespace jaxpp;
 

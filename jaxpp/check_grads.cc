@@ -1,7 +1,9 @@
 // check_grads.cc -- derivatives against finite differences and against each other.
 //
-//   jvp:  J v = (f(x + h v) - f(x - h v)) / 2h + O(h^2)        vjp:  Re <u, J v> = Re <J^T u, v>, exactly
-// A higher order checks the derivative function itself: x -> J(x) v and x -> J(x)^T u, for fixed v and u.
+//   jvp:  J v = (f(x + h v) - f(x - h v)) / 2h + O(h^2)
+//   vjp:  Re <u, J v> = Re <J^T u, v>, exactly
+// A higher order checks the derivative function itself: x -> J(x) v and x -> J(x)^T u, for fixed v
+// and u.
 #include "jaxpp/check_grads.h"
 
 #include <cmath>
@@ -127,7 +129,8 @@ class Checker {
     }
     return r;
   }
-  // Results without derivative (integers) take no part.  Others of low precision are compared as they are.
+  // Results without derivative (integers) take no part.  Others of low precision are compared as
+  // they are.
   static void keep_inexact(Results& y, Results& dy) {
     Results a, b;
     for (std::size_t i = 0; i < y.size(); ++i) {

@@ -1,6 +1,7 @@
-// check_grads.h -- is a derivative right?  Finite differences, and the exact test  <u, J v> = <J^T u, v>.
+// check_grads.h -- is a derivative right?  Finite differences, and the exact test  <u, J v> = <J^T
+// u, v>.
 //
-//   check_grads(f, std::tuple(x, y), {.order = 2, .modes = fwd | rev});        // throws, with the numbers, if not
+//   check_grads(f, std::tuple(x, y), {.order = 2, .modes = fwd | rev});   // throws, if not
 #pragma once
 #include "jaxpp/jvp.h"
 
@@ -29,8 +30,9 @@ GradReport check_grads_flat(FlatFn f, Args x, const CheckGradsOptions&, Loc loc)
 Results in_double_precision(Args x, Loc loc);
 }  // namespace internal
 
-/// Compares the derivatives of f at x (a tuple of arguments, or one bare argument) with finite differences in float64 along
-/// random directions, and forward with reverse mode.  Throws Error where they disagree.
+/// Compares the derivatives of f at x (a tuple of arguments, or one bare argument) with finite
+/// differences in float64 along random directions, and forward with reverse mode.  Throws Error
+/// where they disagree.
 template <class F, class X>
 GradReport check_grads(const F& f, const X& x, CheckGradsOptions options = {},
                        Loc loc = Loc::current()) {

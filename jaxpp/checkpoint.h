@@ -1,7 +1,8 @@
-// checkpoint.h -- less memory for reverse mode: a checkpointed function keeps its inputs, and what a policy names, and
-// recomputes the rest when the derivative is taken.
+// checkpoint.h -- less memory for reverse mode: a checkpointed function keeps its inputs, and what
+// a policy names, and recomputes the rest when the derivative is taken.
 //
-//   auto block = checkpoint([](Params p, Array x) { ... }, {.policy = save_dots | save_named("logits")});
+//   auto block = checkpoint([](Layer l, Array x) { ... },
+//                           {.policy = save_dots | save_named("logits")});
 #pragma once
 #include "jaxpp/args.h"
 

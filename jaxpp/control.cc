@@ -1,5 +1,5 @@
-// control.cc -- the parts of control flow that are compositions of other primitives: the dtype of weak carries, scans with
-// checkpoints, and scans of associative functions.
+// control.cc -- the parts of control flow that are compositions of other primitives: the dtype of
+// weak carries, scans with checkpoints, and scans of associative functions.
 #include "jaxpp/control.h"
 
 #include "jaxpp/core/jaxpr.h"
@@ -30,7 +30,8 @@ void settle_weak_carry(FlatFn body, Results& carry, Args xs, const WeakMask& wea
   }
 }
 
-// A scan over segments of `every` steps, each a checkpointed scan; the steps left over come last in running order.
+// A scan over segments of `every` steps, each a checkpointed scan; the steps left over come last
+// in running order.
 void scan_checkpointed(FlatFn body, Args init, Args xs, std::int64_t length, bool reverse,
                        std::int64_t unroll, std::int64_t every, Results& out, Loc loc) {
   for (const Array& x : xs)
@@ -155,7 +156,8 @@ void associative_scan_flat(FlatFn op, Args xs, bool reverse, std::int64_t axis, 
     for (const Array& a : v) r.push_back(reverse ? lax::rev(a, {axis}, loc) : a);
     return r;
   };
-  // Reversed, the later element stands first: op(a, b) still sees its operands in the order they are combined.
+  // Reversed, the later element stands first: op(a, b) still sees its operands in the order they
+  // are combined.
   Results y = turned(args(AssociativeScan{op, axis, loc}.run(turned(xs))));
   out.append(y.begin(), y.end());
 }

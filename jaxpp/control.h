@@ -1,14 +1,16 @@
 // control.h -- control flow that is traced: loops and branches whose conditions are Arrays.
 //
-// Under grad and vmap alone plain C++ `if` and `for` work wherever the values are known; these functions also work where
-// they are not (under jit, or batched), and keep a loop of any length one equation.
+// Under grad and vmap alone plain C++ `if` and `for` work wherever the values are known; these
+// functions also work where they are not (under jit, or batched), and keep a loop of any length
+// one equation.
 //
-//   auto [end, path] = scan([](State s, Array force) { ...; return std::pair(s, s.position); }, State{0.0, 1.0}, forces);
+//   auto [end, path] = scan([](State s, Array force) { ...; return std::pair(s, s.position); },
+//                           State{0.0, 1.0}, forces);
 //   Array r = while_loop([](Array x) { return x > 1; }, [](Array x) { return x / 2; }, 100.0);
 //   Array y = cond(x > 0, relu, elu, x);
 //
-// A carry is any tree; numbers in it become Arrays (with the dtype that the body returns for them).  What goes in must
-// come out: the same structure, shapes and dtypes.
+// A carry is any tree; numbers in it become Arrays (with the dtype that the body returns for
+// them).  What goes in must come out: the same structure, shapes and dtypes.
 #pragma once
 #include "jaxpp/args.h"
 
@@ -76,14 +78,14 @@ decltype(auto) scan_body(const F& f, C& carry, X& x) {
 }  // namespace internal
 
 struct ScanOptions {
-  std::int64_t length = -1;  ///< needed only without xs
-  bool reverse = false;      ///< from the last element to the first
-  std::int64_t unroll = 1;   ///< steps per iteration of the compiled loop
-  std::int64_t checkpoint =
-      0;  ///< k > 0: reverse mode keeps the carry of every k-th step only, and recomputes the others
+  std::int64_t length = -1;     ///< needed only without xs
+  bool reverse = false;         ///< from the last element to the first
+  std::int64_t unroll = 1;      ///< steps per iteration of the compiled loop
+  std::int64_t checkpoint = 0;  ///< k > 0: reverse mode keeps every k-th carry, recomputes the rest
 };
 /// Loops over the leading axis of xs:   carry = init;  for (x in xs) (carry, y) = f(carry, x);
-/// gives pair(carry, all y stacked).  Differentiable in both modes.    scan(f, init, None, {.length = n}) has no xs.
+/// gives pair(carry, all y stacked).  Differentiable in both modes.    scan(f, init, None,
+/// {.length = n}) has no xs.
 template <class F, class C, class X>
 auto scan(const F& f, C&& init, const X& xs, ScanOptions options = {}, Loc loc = Loc::current()) {
   using Carry = internal::Carry<F, 0, C>;
@@ -121,7 +123,8 @@ auto scan(const F& f, C&& init, const X& xs, ScanOptions options = {}, Loc loc =
   return std::pair(internal::unflatten(std::move(c0), args(out).first(c.size())),
                    internal::unflatten(std::move(*y), args(out).subspan(c.size())));
 }
-/// f on every element of the leading axis, one after the other (vmap does them at once):   map(f, xs).
+/// f on every element of the leading axis, one after the other (vmap does them at once):   map(f,
+/// xs).
 template <class F, class X>
 auto map(const F& f, const X& xs, Loc loc = Loc::current()) {
   auto body = [&](std::tuple<> none, const X& x) { return std::pair(none, f(x)); };
@@ -159,8 +162,8 @@ auto while_loop(const P& condition, const F& body, C&& init, WhileOptions option
   return internal::unflatten(std::move(c0), args(out));
 }
 
-/// for (i = lo; i < hi; ++i) carry = body(i, carry);    i is an Array.  With C++ numbers as bounds this is a scan and has
-/// reverse mode; with Arrays it is a while_loop.
+/// for (i = lo; i < hi; ++i) carry = body(i, carry);    i is an Array.  With C++ numbers as bounds
+/// this is a scan and has reverse mode; with Arrays it is a while_loop.
 template <class Lo, class Hi, class F, class C>
 auto fori_loop(const Lo& lo, const Hi& hi, const F& body, C&& init, Loc loc = Loc::current()) {
   using Carry = internal::Carry<F, 1, C>;
@@ -230,13 +233,15 @@ auto branches(const Selector& which, const char* who, const In& in, const F0& f0
   }
 }
 }  // namespace internal
-/// on_true(operands...) or on_false(operands...): both are traced, one runs.    cond(x > 0, relu, elu, x)
+/// on_true(operands...) or on_false(operands...): both are traced, one runs.    cond(x > 0, relu,
+/// elu, x)
 template <class T, class E, class... A>
 auto cond(const Selector& pred, const T& on_true, const E& on_false, A&&... operands) {
   auto in = internal::as_args<T>(std::forward<A>(operands)...);
   return internal::branches(pred, "cond", in, on_false, on_true);
 }
-/// One of several functions, by index (clamped to their number):   switch_(i, std::tuple(f0, f1, f2), x)
+/// One of several functions, by index (clamped to their number):   switch_(i, std::tuple(f0, f1,
+/// f2), x)
 template <class... F, class... A>
 auto switch_(const Selector& index, const std::tuple<F...>& functions, A&&... operands) {
   static_assert(sizeof...(F) > 0, "jaxpp: switch_ needs at least one function.");
@@ -253,8 +258,8 @@ struct AssociativeScanOptions {
   bool reverse = false;
   int axis = 0;
 };
-/// All prefixes combined by an associative function, in logarithmic depth:   xs -> x0, x0*x1, x0*x1*x2, ...
-/// op takes and returns whole slices (batches of elements) of the tree xs.
+/// All prefixes combined by an associative function, in logarithmic depth:   xs -> x0, x0*x1,
+/// x0*x1*x2, ... op takes and returns whole slices (batches of elements) of the tree xs.
 template <class F, class X>
 X associative_scan(const F& op, const X& xs, AssociativeScanOptions options = {},
                    Loc loc = Loc::current()) {

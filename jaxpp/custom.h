@@ -1,14 +1,17 @@
 // custom.h -- functions with derivatives of one's own.
 //
-//   auto log1pexp = custom_jvp([](Array x) { return log(1 + exp(x)); },
-//                              [](Array x, Array dx) { return std::pair(log(1 + exp(x)), dx / (1 + exp(-x))); });
-//   auto clipped = custom_vjp([](Array x) { return x; },
-//                             [](Array x) { return std::pair(x, None); },                   // value, residuals
-//                             [](NoneType, Array ct) { return clip(ct, -1.0, 1.0); });      // residuals, cotangent
+//   auto log1pexp = custom_jvp(
+//       [](Array x) { return log(1 + exp(x)); },
+//       [](Array x, Array dx) { return std::pair(log(1 + exp(x)), dx / (1 + exp(-x))); });
+//   auto clipped = custom_vjp(
+//       [](Array x) { return x; },
+//       [](Array x) { return std::pair(x, None); },                  // value, residuals
+//       [](NoneType, Array ct) { return clip(ct, -1.0, 1.0); });     // residuals, cotangent
 //
-// Either kind has both modes: the rule of custom_jvp is transposed, and so is the (linear) bwd of custom_vjp.  Rules may
-// call the function itself, which then defines derivatives of every order.  Array values that f captures are constants to
-// its derivative; pass what should be differentiated as an argument.
+// Either kind has both modes: the rule of custom_jvp is transposed, and so is the (linear) bwd of
+// custom_vjp.  Rules may call the function itself, which then defines derivatives of every order.
+// Array values that f captures are constants to its derivative; pass what should be differentiated
+// as an argument.
 #pragma once
 #include "jaxpp/args.h"
 
@@ -97,7 +100,8 @@ inline constexpr std::size_t traced_before = []<std::size_t... J>(std::index_seq
   return (std::size_t(!is_static_tree<std::tuple_element_t<J, In>>) + ... + 0);
 }
 (std::make_index_sequence<K>());
-/// What bwd returned, argument by argument: bare, or a tuple with an element for each argument (that holds Arrays).
+/// What bwd returned, argument by argument: bare, or a tuple with an element for each argument
+/// (that holds Arrays).
 template <class In, class G>
 void add_cotangents(const In& like, const G& g, Results& out, Loc loc) {
   constexpr std::size_t n = std::tuple_size_v<In>, traced = traced_before<In, n>;
@@ -244,8 +248,8 @@ struct CustomVjp {
     return std::is_invocable_v<const Fwd&, X...> || std::is_invocable_v<const Fwd&, X&...>;
   }
 };
-/// f with the derivative   fwd(x...) -> pair(y, residuals),   bwd(residuals, ct) -> the cotangent of x, or a tuple of them.
-/// In a cotangent, None and null Arrays are zeros.
+/// f with the derivative   fwd(x...) -> pair(y, residuals),   bwd(residuals, ct) -> the cotangent
+/// of x, or a tuple of them. In a cotangent, None and null Arrays are zeros.
 template <class F, class Fwd, class Bwd>
 auto custom_vjp(F f, Fwd forward, Bwd backward, const char* name = "f", Loc loc = Loc::current()) {
   return CustomVjp<F, Fwd, Bwd>{std::move(f), std::move(forward), std::move(backward), name, loc};

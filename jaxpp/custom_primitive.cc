@@ -49,10 +49,11 @@ void check_custom_results(const Primitive& p, Args x, Params params, const Array
   for (const Array& a : x) in.push_back(a.type());
   p.shape({in.data(), in.size()}, params, out.data());
   for (std::size_t i = 0; i < out.size(); ++i)
-    need(y[i].defined() && y[i].concrete() && y[i].type() == out[i], p.name,
-         "its eval function returned " +
+    check(y[i].defined() && y[i].concrete() && y[i].type() == out[i], p.name, [&] {
+      return "its eval function returned " +
              (y[i].defined() ? y[i].type()->str() : std::string("null")) + " as result " +
-             std::to_string(i) + "; its shape function says " + out[i]->str() + ".");
+             std::to_string(i) + "; its shape function says " + out[i]->str() + ".";
+    });
 }
 Array zeros_tangent(Type t) { return lax::full(t, 0); }
 void custom_bind(const Primitive& p, Args x, Params params, Array* y, Loc loc) {
@@ -69,8 +70,9 @@ void custom_bind(const Primitive& p, Args x, Params params, Array* y, Loc loc) {
 void elementwise_shape(Types x, Params, Type* y) {
   need(!x.empty(), "elementwise primitive", "needs an operand.");
   for (Type t : x)
-    need(t == x[0], "elementwise primitive",
-         "operands must have one type, found " + x[0]->str() + " and " + t->str() + ".");
+    check(t == x[0], "elementwise primitive", [&] {
+      return "operands must have one type, found " + x[0]->str() + " and " + t->str() + ".";
+    });
   *y = x[0];
 }
 void elementwise_batch(BatchRule& r) {

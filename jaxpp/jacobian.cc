@@ -18,7 +18,8 @@ std::int64_t total_size(std::span<const Type> types) {
   return n;
 }
 
-// map, linear in arrays of types `from`, of every element of a basis of them: results have one more, leading axis.
+// map, linear in arrays of types `from`, of every element of a basis of them: results have one
+// more, leading axis.
 template <class Map>
 Results map_basis(Types from, const Map& map, std::int64_t chunk, Loc loc) {
   Results rows, all;
@@ -86,7 +87,8 @@ void jacobian_flat(FlatFn f, Args x, JacobianMode mode, const JacobianOptions& o
         if (result.empty()) result = types_of(args(y));
       };
       columns = map_basis(in, push, options.chunk, loc);
-      // Values that do not depend on the tangents are unmapped inside vmap, so their types are those of one lane.
+      // Values that do not depend on the tangents are unmapped inside vmap, so their types are
+      // those of one lane.
     }
   } else {
     Results y, rows;

@@ -4,8 +4,9 @@
 //   jacobian(f)(Array{1., 2.})  ==  {{2., 1.}, {2., 1.}}
 //   hessian([](Array x) { return sum(x * x * x); })(x)              // x.shape() + x.shape()
 //
-// The result has the shape of f's result followed by that of the argument.  f may return a tree of Arrays, or take one:
-// the result is that tree of Jacobians.  (Both would give a tree of trees: ravel one of them.)
+// The result has the shape of f's result followed by that of the argument.  f may return a tree of
+// Arrays, or take one: the result is that tree of Jacobians.  (Both would give a tree of trees:
+// ravel one of them.)
 #pragma once
 #include "jaxpp/grad.h"
 
@@ -91,7 +92,8 @@ template <int... N, class F>
 auto hessian(F f, JacobianOptions options = {}, Loc loc = Loc::current()) {
   return jacfwd<N...>(jacrev<N...>(std::move(f), options, loc), options, loc);
 }
-/// The Hessian of a scalar function at x, times v: at the cost of a few evaluations.  x, v: trees, or tuples of arguments.
+/// The Hessian of a scalar function at x, times v: at the cost of a few evaluations.  x, v: trees,
+/// or tuples of arguments.
 template <class F, class X, class V>
 auto hvp(const F& f, const X& x, const V& v, Loc loc = Loc::current()) {
   if constexpr (internal::is_tuple<X>) {

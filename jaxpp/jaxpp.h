@@ -1,36 +1,35 @@
 // jaxpp.h -- everything, in one header.  A tour:
 //
-//   #include <jaxpp/jaxpp.h>
 //   using namespace jaxpp;
-//
-//   Array x = {1.0, 2.0, 3.0};                       // f64; {1.f} is f32, {1} is i32.  Immutable, shared by reference
-//   Array y = sin(x) * 2 + sum(x, 0);                // numpy's functions and broadcasting; numbers do not widen: f64
-//   x(0), x(Slice(1, None)), x.at(0).set(5.0)        // indexing; functional updates                        array.h
+//   Array x = {1.0, 2.0, 3.0};               // f64; {1.f} is f32, {1} is i32.  Immutable, shared
+//   Array y = sin(x) * 2 + sum(x, 0);        // numpy's functions, on any type          math.h
+//   x(0), x(Slice(1, None)), x.at(0).set(5)  // indexing; functional updates         array.h
 //
 //   auto f = [](Array v) { return sum(sin(v) * v); };
-//   Array g = grad(f)(x);                            // the gradient; grad(grad(f)) nests to any order      grad.h
-//   auto [dx, dy] = grad<0, 1>(h)(a, b);             // argnums choose the return type
-//   auto [yv, dyv] = jvp(f, x, v);                   // forward mode                                        jvp.h
-//   auto [yp, pullback] = vjp(f, x);                 // reverse mode, reusable
-//   Array H = hessian(f)(x);                         // also jacfwd, jacrev, jacobian, hvp                  jacobian.h
-//   Array ys = vmap(f)(batch);                       // one more axis; {.in_axes = {0, None}}               vmap.h
-//   auto fast = jit(f);   fast(x);                   // traced once for each type of x, then compiled       jit.h
+//   Array g = grad(f)(x);                    // the gradient; nests to any order     grad.h
+//   auto [dx, dy] = grad<0, 1>(h)(a, b);     // argnums choose the return type
+//   auto [v, dv] = jvp(f, x, dx);            // forward mode; linearize              jvp.h
+//   auto [w, pullback] = vjp(f, x);          // reverse mode, reusable
+//   Array H = hessian(f)(x);                 // jacfwd, jacrev, jacobian, hvp        jacobian.h
+//   Array ys = vmap(f)(batch);               // adds an axis; {.in_axes = {0, None}} vmap.h
+//   auto fast = jit(f);   fast(x);           // traced once per type, then compiled  jit.h
 //
-//   struct Layer { Array w, b; };                    // any aggregate is a tree: parameters, states, batches
-//   struct Mlp { Layer hidden, out; int width; };    // Arrays are traced, the rest is static               tree.h
+//   struct Layer { Array w, b; };            // any aggregate is a tree              tree.h
+//   struct Mlp { Layer hidden, out; int width; };      // Arrays are traced, the rest is static
 //   auto step = jit([](Mlp m, Array in, Array out) {
 //     auto [loss, d] = value_and_grad(mse)(m, in, out);
 //     return std::pair(tree_map([](Array p, Array dp) { return p - 0.1 * dp; }, m, d), loss);
 //   });
-//   std::tie(m, loss) = step(std::move(m), in, out); // an argument moved in gives its buffers up
+//   std::tie(m, loss) = step(std::move(m), in, out);   // what is moved in gives its buffers up
 //
-//   cond, switch_, while_loop, fori_loop, scan       // control flow on traced values                       control.h
-//   custom_jvp, custom_vjp, checkpoint               // derivatives of one's own; recomputation    custom.h, checkpoint.h
-//   std::cout << make_jaxpr(grad(f))(x);             // the program behind a function                       make_jaxpr.h
-//   check_grads(f, x);                               // against finite differences                          check_grads.h
-//   random::normal(random::key(0), {3}), linalg::, nn::, optim::, lax::
+//   cond, switch_, while_loop, fori_loop, scan, associative_scan, map                control.h
+//   custom_jvp, custom_vjp, checkpoint       // own derivatives; recomputation       custom.h
+//   std::cout << make_jaxpr(grad(f))(x);     // the program behind a function        make_jaxpr.h
+//   check_grads(f, x);                       // against finite differences           check_grads.h
+//   random::normal(random::key(0), {3})      // and linalg::, nn::, optim::, debug::, lax::
 //
-// Errors are exceptions derived from jaxpp::Error and name the line of the user's expression.  Eigen: jaxpp/eigen.h.
+// Errors are exceptions derived from jaxpp::Error and name the line of the user's expression.
+// For Eigen's matrices include jaxpp/eigen.h.
 #pragma once
 #include "jaxpp/check_grads.h"
 #include "jaxpp/checkpoint.h"

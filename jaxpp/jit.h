@@ -1,24 +1,25 @@
-// jit.h -- compilation: f is traced once for each combination of argument types and static values, then run as a
-// compiled program.
+// jit.h -- compilation: f is traced once for each combination of argument types and static values,
+// then run as a compiled program.
 //
-//   auto step = jit([](Params p, Array x, int steps) { ... });    // Arrays are traced; `steps` is part of the cache key
-//   p = step(std::move(p), x, 3);                                 // an argument moved in gives up its buffers: donation
-//   std::cout << step.explain();                                  // one line per compilation, and why
+//   auto step = jit([](Mlp m, Array x, int steps) { ... });  // Arrays are traced, `steps` is a key
+//   m = step(std::move(m), x, 3);    // an argument moved in gives its buffers up: donation
+//   std::cout << step.explain();     // one line per compilation, and why
 //
-// What f captures is read when f is traced.  Copies of a jitted function share its cache; it may be called from many
-// threads at once.
+// What f captures is read when f is traced.  Copies of a jitted function share its cache; it may
+// be called from many threads at once.
 #pragma once
 #include "jaxpp/args.h"
 
 namespace jaxpp {
 
 struct JitOptions {
-  const char* name = "f";  ///< in jaxprs and messages
+  std::string name = "f";  ///< in jaxprs and messages
   bool donate = true;      ///< may reuse the buffers of arguments that are moved in
 };
 
 namespace internal {
-/// What a jitted function returned, less the values of its Arrays: enough to rebuild it from a flat result.
+/// What a jitted function returned, less the values of its Arrays: enough to rebuild it from a
+/// flat result.
 template <class R>
 struct OutTree {
   R like;  // all of its Arrays are null
@@ -27,8 +28,8 @@ struct OutTree {
 template <class In>
 inline constexpr char args_type_id = 0;  // its address stands for the type
 
-/// The arguments of a call: what is passed as an lvalue is only looked at, so that a cached call touches no reference
-/// count; the rest is owned, and its Arrays are donated.
+/// The arguments of a call: what is passed as an lvalue is only looked at, so that a cached call
+/// touches no reference count; the rest is owned, and its Arrays are donated.
 template <class F, class... A>
 struct CallArgs {
   template <std::size_t I>
@@ -119,7 +120,8 @@ struct CallArgs {
   }
 };
 
-/// What jit traces: f on a tree of arguments.  *tree receives the structure of the result where its type does not say it.
+/// What jit traces: f on a tree of arguments.  *tree receives the structure of the result where
+/// its type does not say it.
 template <class F, class Call>
 struct JitTracer {
   const F& f;
@@ -169,20 +171,22 @@ struct Jit {
     internal::CallArgs<F, A&&...> in(options.donate, std::forward<A>(a)...);
     internal::JitTracer<F, decltype(in)> run{f, in};
     Results y;
-    internal::jit_flat(*cache, options.name, internal::flat(run), in.arrays(), in.key(), &run.tree,
-                       y, in.donate, loc);
+    internal::jit_flat(*cache, options.name.c_str(), internal::flat(run), in.arrays(), in.key(),
+                       &run.tree, y, in.donate, loc);
     return internal::rebuild<typename decltype(in)::R>(run.tree.get(), y);
   }
-  /// Traces and compiles for arguments like these, without running: the first call is then as fast as any.
+  /// Traces and compiles for arguments like these, without running: the first call is then as fast
+  /// as any.
   template <class... A>
   Jit compile(A&&... a) const {
     internal::CallArgs<F, A&&...> in(false, std::forward<A>(a)...);
     internal::JitTracer<F, decltype(in)> run{f, in};
-    internal::jit_compile_flat(*cache, options.name, internal::flat(run), in.arrays(), in.key(),
-                               &run.tree, loc);
+    internal::jit_compile_flat(*cache, options.name.c_str(), internal::flat(run), in.arrays(),
+                               in.key(), &run.tree, loc);
     return *this;
   }
-  /// One line for each compilation so far: for which types, and what differed from the nearest earlier ones.
+  /// One line for each compilation so far: for which types, and what differed from the nearest
+  /// earlier ones.
   std::string explain() const { return cache->explain(); }
   /// The number of compiled programs.
   std::size_t cache_size() const { return cache->size(); }
@@ -191,7 +195,7 @@ struct Jit {
 /// f, compiled.  jit(f, {.name = "step"})(args...);  jit(f).compile(args...);  jit(f).explain()
 template <class F>
 auto jit(F f, JitOptions options = {}, Loc loc = Loc::current()) {
-  return Jit<F>{std::move(f), options, loc};
+  return Jit<F>{std::move(f), std::move(options), loc};
 }
 
 }  // namespace jaxpp

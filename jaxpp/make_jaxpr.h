@@ -1,6 +1,6 @@
 // make_jaxpr.h -- a function as a program: make_jaxpr, eval_shape.
 //
-//   std::cout << make_jaxpr(grad(f))(2.0);         // JAX's text form; .json(), .dot(), eval_jaxpr(jaxpr, args)
+//   std::cout << make_jaxpr(grad(f))(2.0);   // JAX's text form; also .json(), .dot()
 #pragma once
 #include "jaxpp/args.h"
 
@@ -41,7 +41,8 @@ struct EvalShape {
       return types;
   }
 };
-/// eval_shape(f)(args...): the type of the result (for a tree, of each leaf), found without computing it.
+/// eval_shape(f)(args...): the type of the result (for a tree, of each leaf), found without
+/// computing it.
 ///   eval_shape(f)(x)->shape    eval_shape(f)(x)->str()
 template <class F>
 auto eval_shape(F f, Loc loc = Loc::current()) {

@@ -1,8 +1,8 @@
 // vmap.h -- vectorization: a function of single examples becomes one of batches.
 //
 //   auto f  = [](Array x, Array a) { return sin(a * x); };
-//   auto ys = vmap(f, {.in_axes = {0, None}})(xs, a);             // maps over axis 0 of xs; a is shared
-//   auto gs = vmap(grad(loss), {.in_axes = {None, 0, 0}})(params, xs, ys);      // per-example gradients
+//   auto ys = vmap(f, {.in_axes = {0, None}})(xs, a);        // over axis 0 of xs; a is shared
+//   auto gs = vmap(grad(loss), {.in_axes = {None, 0, 0}})(params, xs, ys);   // per example
 //   auto zs = vmap([](Array x) { return x / psum(x, "i"); }, {.axis_name = "i"})(xs);
 #pragma once
 #include "jaxpp/args.h"
@@ -13,7 +13,8 @@ namespace jaxpp {
 struct LeafAxes {
   std::vector<int> axes;
 };
-/// The mapped axis of an argument or result: an int (negative: from the end), None, or axes_of(tree).
+/// The mapped axis of an argument or result: an int (negative: from the end), None, or
+/// axes_of(tree).
 class Axis {
  public:
   Axis(int axis) : axes_{axis} {}
@@ -42,16 +43,16 @@ class AxisSpec {
 };
 
 struct VmapOptions {
-  AxisSpec in_axes =
-      0;  ///< for each argument; a struct's leaves share its axis, or have one each: axes_of(tree)
+  AxisSpec in_axes = 0;         ///< for each argument; the leaves of a struct share it (or axes_of)
   AxisSpec out_axes = 0;        ///< for each element of a returned tuple, or for each leaf
   std::string axis_name{};      ///< makes psum, axis_index, ... available inside
   std::int64_t axis_size = -1;  ///< needed only where no argument is mapped
 };
 
-/// The axes of an argument's leaves, given by a tree.  In a tree of ints and None, each stands for one leaf; in a tree of
-/// Arrays (of the argument's own type, say), a leaf's value is its axis and a null Array is unmapped.
-///   vmap(f, {.in_axes = {axes_of(Layer{0, Array()})}})(layer)         // layer.w is mapped, layer.b is not
+/// The axes of an argument's leaves, given by a tree.  In a tree of ints and None, each stands for
+/// one leaf; in a tree of Arrays (of the argument's own type, say), a leaf's value is its axis and
+/// a null Array is unmapped.
+///   vmap(f, {.in_axes = {axes_of(Layer{0, Array()})}})(layer)   // layer.w is mapped, .b is not
 template <class T>
 LeafAxes axes_of(const T& tree) {
   LeafAxes out;
@@ -88,7 +89,8 @@ SmallVec<ArrayRefs, 4> element_arrays(const T& t) {
     r.push_back(array_refs(t));
   return r;
 }
-/// One axis for each defined Array.  what: "in_axes" or "out_axes"; results may also be listed leaf by leaf.
+/// One axis for each defined Array.  what: "in_axes" or "out_axes"; results may also be listed
+/// leaf by leaf.
 std::vector<int> leaf_axes(const AxisSpec& spec, const SmallVec<ArrayRefs, 4>& elements,
                            const char* what, Loc loc);
 }  // namespace internal
@@ -120,7 +122,8 @@ struct Vmap {
   }
 };
 
-/// f over a batch: every mapped argument has one more axis than f's parameter, every result one more than f returns.
+/// f over a batch: every mapped argument has one more axis than f's parameter, every result one
+/// more than f returns.
 template <class F>
 auto vmap(F f, VmapOptions options = {}, Loc loc = Loc::current()) {
   return Vmap<F>{std::move(f), std::move(options), loc};

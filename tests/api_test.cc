@@ -1,5 +1,5 @@
-// api_test.cc -- the transforms as users write them: arguments, results, nesting, caching, and what stays usable when
-// something throws.
+// api_test.cc -- the transforms as users write them: arguments, results, nesting, caching, and
+// what stays usable when something throws.
 #include <pthread.h>
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -644,7 +644,7 @@ int countdown = -1;
 void tick() {
   if (countdown >= 0 && countdown-- == 0) throw std::runtime_error("tick");
 }
-const CustomPrimitive<> fragile = custom_primitive("fragile_test")
+const CustomPrimitive<> fragile = custom_primitive("test_fragile")
                                       .eval([](const Array& x) {
                                         tick();
                                         return x * 2;

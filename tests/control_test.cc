@@ -1,4 +1,5 @@
-// control_test.cc -- scan, while_loop, fori_loop, cond, switch_, associative_scan and map, under every transform.
+// control_test.cc -- scan, while_loop, fori_loop, cond, switch_, associative_scan and map, under
+// every transform.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include "jaxpp/jaxpp.h"

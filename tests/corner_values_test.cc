@@ -1,5 +1,5 @@
-// corner_values_test.cc -- where a derivative is a convention (at kinks, ties, infinities), and where a value is one (out
-// of range, wrapping, NaN): what JAX does, measured.
+// corner_values_test.cc -- where a derivative is a convention (at kinks, ties, infinities), and
+// where a value is one (out of range, wrapping, NaN): what JAX does, measured.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>

@@ -1,5 +1,5 @@
-// errors_test.cc -- the exact text of errors that users meet: what is wrong, the line of the user's expression, the
-// transforms in progress, a remedy.
+// errors_test.cc -- the exact text of errors that users meet: what is wrong, the line of the
+// user's expression, the transforms in progress, a remedy.
 #include <catch2/catch.hpp>
 #include "jaxpp/jaxpp.h"
 

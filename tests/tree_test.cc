@@ -1,4 +1,5 @@
-// tree_test.cc -- pytrees: which C++ types are trees, what is a leaf, what is static, and the functions on trees.
+// tree_test.cc -- pytrees: which C++ types are trees, what is a leaf, what is static, and the
+// functions on trees.
 #include <catch2/catch.hpp>
 #include <map>
 #include <memory>

@@ -1,5 +1,5 @@
-// worked_numbers_test.cc -- derivatives whose numbers are known: from textbooks on automatic differentiation, or closed
-// forms evaluated here in plain C++.
+// worked_numbers_test.cc -- derivatives whose numbers are known: from textbooks on automatic
+// differentiation, or closed forms evaluated here in plain C++.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include "jaxpp/jaxpp.h"

@@ -13,9 +13,10 @@ std::string mask_key(const char* what, const Mask& a, const Mask& b) {
   return s;
 }
 void check_inputs(const char* op, const JaxprBody& j, Types in) {
-  need(in.size() == j.invars.size(), op,
-       "its jaxpr takes " + std::to_string(j.invars.size()) + " operands, got " +
-           std::to_string(in.size()) + ".");
+  check(in.size() == j.invars.size(), op, [&] {
+    return "its jaxpr takes " + std::to_string(j.invars.size()) + " operands, got " +
+           std::to_string(in.size()) + ".";
+  });
   for (std::size_t i = 0; i < in.size(); ++i)
     if (in[i] != j.types[j.invars[i]])
       rule_error(std::string(op) + ": operand " + std::to_string(i) + " is " + in[i]->str() +

@@ -35,13 +35,14 @@ Branches jaxprs(const std::vector<R>& r) {
 void cond_shape(Types in, Params q, Type* out) {
   auto& b = q.as<CondParams>().branches;
   need(!b.empty(), "cond", "there is no branch.");
-  need(
-      !in.empty() && in[0] == scalar_type(DType::i32), "cond",
-      "the index must be i32[], got " + (in.empty() ? std::string("nothing") : in[0]->str()) + ".");
+  check(!in.empty() && in[0] == scalar_type(DType::i32), "cond", [&] {
+    return "the index must be i32[], got " + (in.empty() ? std::string("nothing") : in[0]->str()) +
+           ".";
+  });
   for (std::size_t k = 0; k < b.size(); ++k) {
     check_inputs("cond", *b[k], in.subspan(1));
-    need(b[k]->out_types() == b[0]->out_types(), "cond",
-         "branch " + std::to_string(k) + " returns other types than branch 0.");
+    check(b[k]->out_types() == b[0]->out_types(), "cond",
+          [&] { return "branch " + std::to_string(k) + " returns other types than branch 0."; });
   }
   for (auto& a : b[0]->outs) *out++ = b[0]->type(a);
 }
@@ -156,8 +157,10 @@ void cond_batch(BatchRule& b) {
   }
   for (auto& j : branches)
     for (auto& e : j->eqns)
-      need(!has_effects(e), "cond",
-           std::string("`") + e.prim->name + "` has effects; it cannot run under a batched index.");
+      check(!has_effects(e), "cond", [&] {
+        return std::string("`") + e.prim->name +
+               "` has effects; it cannot run under a batched index.";
+      });
   const int last = int(branches.size()) - 1;
   Array which = lax::clamp(Array(0), in[0], Array(last));
   for (std::size_t k = 0; k < t.size(); ++k) {  // every branch, then choose lane by lane

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include "jaxpp/core/backend.h"
 #include "jaxpp/flat.h"
+#include "jaxpp/math.h"
 #include "jaxpp/ops/primitives.h"
 
 namespace jaxpp::internal {
@@ -16,6 +17,7 @@ struct JitCache::Entry {
   StaticKey statics;
   std::shared_ptr<const void> static_value;  // what statics.value points to
   std::vector<std::pair<std::string, std::int64_t>> axes;
+  DType default_dtype = DType::f32;
   CallParams params;
   std::vector<Array> consts;
   std::shared_ptr<const void> out_tree;
@@ -54,7 +56,7 @@ bool matches(const Entry& e, Args x, const StaticKey& s) {
   for (std::size_t i = 0; i < x.size(); ++i)
     if (e.key[i] != type_of(x[i])) return false;
   if (e.statics.type != s.type || (s.equal && !s.equal(e.statics.value, s.value))) return false;
-  return same_axes(e);
+  return e.default_dtype == default_dtype() && same_axes(e);
 }
 std::string signature(Args x) {
   std::string s;
@@ -84,6 +86,7 @@ std::string difference(std::span<const std::shared_ptr<const Entry>> entries, Ar
     if (e->statics.type != s.type || (s.equal && !s.equal(e->statics.value, s.value)))
       note("a static value or the structure of a container changed");
     if (!same_axes(*e)) note("it is called under other named axes");
+    if (e->default_dtype != default_dtype()) note("the default dtype changed");
     if (n < fewest) {
       fewest = n;
       best = d;
@@ -120,6 +123,7 @@ std::shared_ptr<const Entry> trace_entry(const char* name, FlatFn f, Args x,
   e->n_out = c.jaxpr->outs.size();
   if (out_tree) e->out_tree = *out_tree;
   for (const AxisFrame* a = context.axes; a; a = a->outer) e->axes.emplace_back(a->name, a->size);
+  e->default_dtype = default_dtype();
   e->statics = statics;
   if (statics.clone) {
     e->static_value = statics.clone(statics.value);

@@ -36,9 +36,10 @@ void scan_shape(Types in, Params q, Type* out) {
            std::size_t(p.num_carry) <= j.outs.size(),
        "scan", "length, num_consts and num_carry do not fit the body.");
   auto n = sizes(p);
-  need(in.size() == j.invars.size(), "scan",
-       "the body takes " + std::to_string(j.invars.size()) + " operands, got " +
-           std::to_string(in.size()) + ".");
+  check(in.size() == j.invars.size(), "scan", [&] {
+    return "the body takes " + std::to_string(j.invars.size()) + " operands, got " +
+           std::to_string(in.size()) + ".";
+  });
   for (std::size_t i = 0; i < in.size(); ++i) {
     Type t = j.types[j.invars[i]], want = i < n.consts + n.carry ? t : stacked(t, p.length);
     if (in[i] != want)

@@ -36,9 +36,10 @@ void while_shape(Types in, Params q, Type* out) {
   }
   for (std::size_t i = 0; i < n.carry; ++i) {
     Type t = in[n.cond + n.body + i];
-    need(c.types[c.invars[n.cond + i]] == t && b.type(b.outs[i]) == t, "while",
-         "carry " + std::to_string(i) + " goes in as " + t->str() + " and comes out as " +
-             b.type(b.outs[i])->str() + ".");
+    check(c.types[c.invars[n.cond + i]] == t && b.type(b.outs[i]) == t, "while", [&] {
+      return "carry " + std::to_string(i) + " goes in as " + t->str() + " and comes out as " +
+             b.type(b.outs[i])->str() + ".";
+    });
     *out++ = t;
   }
 }

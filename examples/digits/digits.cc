@@ -4,13 +4,13 @@
 //
 // 1,797 images of 8 x 8 pixels (see NOTICE), 1,438 to learn from and 359 to be tested on.  The parameters are a plain
 // struct, the loss a lambda, and the training step the compiled gradient of that lambda.
+#include <jaxpp/jaxpp.h>
 #include <unistd.h>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
 #include <sstream>
-#include <jaxpp/jaxpp.h>
 #include "plot.h"
 
 using namespace jaxpp;
@@ -36,7 +36,8 @@ Data read_digits(const std::string& path) {
   std::vector<int> labels;
   for (std::string line, field; std::getline(file, line);) {
     std::stringstream fields(line);
-    for (int i = 0; i < 64 && std::getline(fields, field, ','); ++i) pixels.push_back(std::stof(field) / 16);
+    for (int i = 0; i < 64 && std::getline(fields, field, ','); ++i)
+      pixels.push_back(std::stof(field) / 16);
     std::getline(fields, field);
     labels.push_back(std::stoi(field));
   }
@@ -95,14 +96,16 @@ void train_and_test(const std::string& data_path, const std::string& curve_path)
     for (int i = 0; i + kBatch <= kTrain; i += kBatch) {
       Array batch = shuffled(Slice(i, i + kBatch)), loss;
       // Moved in, assigned back: the step may overwrite the old parameters.
-      std::tie(model, state, loss) = step(std::move(model), std::move(state), train.images(batch), train.labels(batch));
+      std::tie(model, state, loss) =
+          step(std::move(model), std::move(state), train.images(batch), train.labels(batch));
       curve.push_back(double(loss));
     }
     show_progress(epoch, curve.back());
   }
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  std::printf("%zu steps in %.1f s, loss %.4f, train accuracy %.1f %%\n", curve.size(), seconds, curve.back(),
-              100 * accuracy(model, train));
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  std::printf("%zu steps in %.1f s, loss %.4f, train accuracy %.1f %%\n", curve.size(), seconds,
+              curve.back(), 100 * accuracy(model, train));
   std::printf("test accuracy %.1f %%\n", 100 * accuracy(model, test));
   write_loss_curve(curve_path, curve, "Cross entropy of a 64-128-10 network on handwritten digits");
   std::printf("loss curve: %s\n", curve_path.c_str());
@@ -112,7 +115,8 @@ void show_transforms() {
   auto f = [](Array x) { return sin(x) * x; };
   std::cout << "\nThe gradient of sin(x) * x, as a jaxpr:\n" << make_jaxpr(grad(f))(2.0);
   std::printf("\n\nIts third derivative at 2: %.12f\n", double(grad(grad(grad(f)))(2.0)));
-  std::cout << "Its gradient at 0, 1, 2, 3, by vmap: " << vmap(grad(f))(Array{0., 1., 2., 3.}) << "\n";
+  std::cout << "Its gradient at 0, 1, 2, 3, by vmap: " << vmap(grad(f))(Array{0., 1., 2., 3.})
+            << "\n";
 }
 
 }  // namespace

@@ -7,18 +7,23 @@
 #include <vector>
 
 /// The loss at every step (thin) and its running mean (thick).
-inline void write_loss_curve(const std::string& path, const std::vector<double>& loss, const std::string& title) {
+inline void write_loss_curve(const std::string& path, const std::vector<double>& loss,
+                             const std::string& title) {
   const double width = 640, height = 320, left = 60, right = 20, top = 36, bottom = 40;
   const auto [least, most] = std::minmax_element(loss.begin(), loss.end());
-  const double low = std::floor(std::log10(std::max(*least, 1e-6))), high = std::ceil(std::log10(*most));
-  auto x = [&](std::size_t i) { return left + (width - left - right) * double(i) / double(loss.size() - 1); };
+  const double low = std::floor(std::log10(std::max(*least, 1e-6))),
+               high = std::ceil(std::log10(*most));
+  auto x = [&](std::size_t i) {
+    return left + (width - left - right) * double(i) / double(loss.size() - 1);
+  };
   auto y = [&](double v) {
     return top + (height - top - bottom) * (high - std::log10(std::max(v, 1e-6))) / (high - low);
   };
   std::ofstream svg(path);
   svg << "<svg xmlns='http://www.w3.org/2000/svg' width='" << width << "' height='" << height
-      << "' font-family='sans-serif' font-size='12'>\n<rect width='100%' height='100%' fill='white'/>\n<text x='" << left
-      << "' y='20' font-size='14'>" << title << "</text>\n";
+      << "' font-family='sans-serif' font-size='12'>\n<rect width='100%' height='100%' "
+         "fill='white'/>\n<text x='"
+      << left << "' y='20' font-size='14'>" << title << "</text>\n";
   for (double decade = low; decade <= high; ++decade) {
     const double at = y(std::pow(10, decade));
     svg << "<line x1='" << left << "' x2='" << width - right << "' y1='" << at << "' y2='" << at
@@ -28,14 +33,19 @@ inline void write_loss_curve(const std::string& path, const std::vector<double>&
         << "</text>\n";
   }
   auto curve = [&](const std::vector<double>& v, const char* color, double stroke) {
-    svg << "<polyline fill='none' stroke='" << color << "' stroke-width='" << stroke << "' points='";
+    svg << "<polyline fill='none' stroke='" << color << "' stroke-width='" << stroke
+        << "' points='";
     for (std::size_t i = 0; i < v.size(); ++i) svg << x(i) << ',' << y(v[i]) << ' ';
     svg << "'/>\n";
   };
-  std::vector<double> smooth = loss;
-  for (std::size_t i = 1; i < smooth.size(); ++i) smooth[i] = 0.95 * smooth[i - 1] + 0.05 * loss[i];
+  std::vector<double> smooth;
+  for (double sum = 0, weight = 0; double v : loss) {
+    sum = 0.95 * sum + v;
+    weight = 0.95 * weight + 1;
+    smooth.push_back(sum / weight);
+  }
   curve(loss, "#9ec5e8", 1);
   curve(smooth, "#1f5fa8", 2);
-  svg << "<text x='" << width / 2 << "' y='" << height - 10 << "' text-anchor='middle'>step (of " << loss.size()
-      << ")</text>\n</svg>\n";
+  svg << "<text x='" << width / 2 << "' y='" << height - 10 << "' text-anchor='middle'>step (of "
+      << loss.size() << ")</text>\n</svg>\n";
 }

@@ -22,7 +22,8 @@ std::string Aval::str() const {
 
 // ---- Types
 namespace internal {
-const Aval scalar_types[kNumDTypes] = {
+// Before any other static object: a user's global Array needs its type.
+__attribute__((init_priority(101))) const Aval scalar_types[kNumDTypes] = {
     {DType::b1, {}, 1},  {DType::i8, {}, 1},  {DType::i16, {}, 1},  {DType::i32, {}, 1},
     {DType::i64, {}, 1}, {DType::u8, {}, 1},  {DType::u16, {}, 1},  {DType::u32, {}, 1},
     {DType::u64, {}, 1}, {DType::f16, {}, 1}, {DType::bf16, {}, 1}, {DType::f32, {}, 1},

@@ -24,7 +24,7 @@ template <class T>
 struct ArrayTraits;
 template <class T>
 concept ArrayLike = requires(const T& t) {
-  { ArrayTraits<std::remove_cvref_t<T>>::to_array(t) };
+  {ArrayTraits<std::remove_cvref_t<T>>::to_array(t)};
 };
 
 namespace internal {
@@ -32,17 +32,19 @@ namespace internal {
 enum class Storage : std::uint32_t { own, external, alias };
 struct Node {
   std::atomic<std::uint32_t> refs;
-  std::uint32_t index;  // tracer: variable of a JaxprTrace, or axis of a BatchTrace.  Concrete: its Storage
+  std::uint32_t
+      index;  // tracer: variable of a JaxprTrace, or axis of a BatchTrace.  Concrete: its Storage
   Type type;
-  std::uint64_t trace;  // 0: concrete.  Otherwise the serial number (never reused) of the trace it belongs to
-  void* data;           // concrete: the elements; points into the node itself when they fit
+  std::uint64_t
+      trace;  // 0: concrete.  Otherwise the serial number (never reused) of the trace it belongs to
+  void* data;  // concrete: the elements; points into the node itself when they fit
   union {
     double slot[2];  // storage own, at most 16 bytes
     struct {
       void* owner;
       void (*release)(void*);
-    } external;      // storage external: somebody else's memory
-    Node* base;      // storage alias: shares the elements of another node (a reshape)
+    } external;  // storage external: somebody else's memory
+    Node* base;  // storage alias: shares the elements of another node (a reshape)
     struct {
       Node *primal, *tangent;
     } dual;  // tracer: owned; which are set depends on the trace
@@ -114,7 +116,8 @@ class Array {
     using E = std::conditional_t<std::is_same_v<T, long double>, double, T>;
     *static_cast<E*>(node_->data) = E(v);
   }
-  Array(std::initializer_list<Literal> v);  ///< {1, 2, 3}, {{1., 2.}, {3., 4.}}, {x * y, z}: any depth, any mix
+  Array(std::initializer_list<Literal>
+            v);  ///< {1, 2, 3}, {{1., 2.}, {3., 4.}}, {x * y, z}: any depth, any mix
   template <ArrayLike T>
   Array(const T& t) : Array(ArrayTraits<std::remove_cvref_t<T>>::to_array(t)) {}
   /// A copy of `values`, with shape [n], or with `shape` (row-major).
@@ -125,10 +128,11 @@ class Array {
       : Array(copy_of(dtype_of<T>, values.data(), std::int64_t(values.size()), shape, loc)) {}
   /// From a vector, or nested vectors of equal lengths: explicit, because it copies.
   template <class T>
-    requires(Scalar<T> && !std::is_same_v<T, bool>)
-  explicit Array(const std::vector<T>& v) : Array(std::span<const T>(v)) {}
+  requires(Scalar<T> && !std::is_same_v<T, bool>) explicit Array(const std::vector<T>& v)
+      : Array(std::span<const T>(v)) {}
   template <class T>
-  explicit Array(const std::vector<std::vector<T>>& v, Loc loc = Loc::current()) : Array(stack_rows(v, loc)) {}
+  explicit Array(const std::vector<std::vector<T>>& v, Loc loc = Loc::current())
+      : Array(stack_rows(v, loc)) {}
 
   Array(const Array& o) : node_(o.node_) { internal::retain(node_); }
   Array(Array&& o) noexcept : node_(std::exchange(o.node_, nullptr)) {}
@@ -147,7 +151,8 @@ class Array {
   ~Array() { internal::release(node_); }
 
   /// A view of memory that somebody else keeps alive until `release(owner)` is called (never copied, never written).
-  static Array view(DType, const Shape&, const void* data, void* owner = nullptr, void (*release)(void*) = nullptr);
+  static Array view(DType, const Shape&, const void* data, void* owner = nullptr,
+                    void (*release)(void*) = nullptr);
 
   bool defined() const { return node_; }
   explicit operator bool() const;  ///< the value of a one-element array, as in `if (x < 2)`
@@ -161,8 +166,7 @@ class Array {
   template <Scalar T = double>
   T item(Loc loc = Loc::current()) const;
   template <Scalar T>
-    requires(!std::is_same_v<T, bool>)
-  explicit operator T() const {
+  requires(!std::is_same_v<T, bool>) explicit operator T() const {
     return item<T>(node_ ? node_->loc : Loc::current());
   }
   /// The elements, row-major, without a copy.  T must be the element type; the view lives as long as this Array.
@@ -250,7 +254,8 @@ T Array::item(Loc loc) const {
 }
 template <Scalar T>
 std::vector<T> Array::to_vector(Loc loc) const {
-  static_assert(!std::is_same_v<T, bool>, "jaxpp: use to_vector<std::uint8_t>: std::vector<bool> has no elements.");
+  static_assert(!std::is_same_v<T, bool>,
+                "jaxpp: use to_vector<std::uint8_t>: std::vector<bool> has no elements.");
   std::vector<T> v(static_cast<std::size_t>(size()));
   read_all(dtype_of<T>, v.data(), loc);
   return v;
@@ -274,15 +279,18 @@ struct Literal {
   Loc loc;
   template <Scalar T>
   Literal(T v, Loc l = Loc::current()) : dtype(dtype_of<T>), loc(l) {
-    if constexpr (is_complex_type<T>) number = {double(v.real()), double(v.imag())};
-    else if constexpr (is_half<T>) number = double(float(v));
+    if constexpr (is_complex_type<T>)
+      number = {double(v.real()), double(v.imag())};
+    else if constexpr (is_half<T>)
+      number = double(float(v));
     else {
       number = double(v);
       if constexpr (std::is_integral_v<T>) integer = std::int64_t(v);
     }
   }
   Literal(const Array& a, Loc l = Loc::current()) : array(&a), loc(l) {}
-  Literal(std::initializer_list<Literal> v, Loc l = Loc::current()) : list(v), is_list(true), loc(l) {}
+  Literal(std::initializer_list<Literal> v, Loc l = Loc::current())
+      : list(v), is_list(true), loc(l) {}
 };
 
 /// Slice(start, stop, step) as numpy's start:stop:step; None leaves a bound open.
@@ -307,8 +315,8 @@ struct Index {
   Array indices;  // integers or bools
   Loc loc;
   template <class I>
-    requires(std::is_integral_v<I> && !std::is_same_v<I, bool>)
-  Index(I i, Loc l = Loc::current()) : kind(integer), value(std::int64_t(i)), loc(l) {}
+  requires(std::is_integral_v<I> && !std::is_same_v<I, bool>) Index(I i, Loc l = Loc::current())
+      : kind(integer), value(std::int64_t(i)), loc(l) {}
   Index(const Slice& s, Loc l = Loc::current()) : kind(slice), range(s), loc(l) {}
   Index(AllType, Loc l = Loc::current()) : kind(slice), loc(l) {}
   Index(NoneType, Loc l = Loc::current()) : kind(new_axis), loc(l) {}
@@ -347,6 +355,9 @@ struct Operand {
   Operand(Array&& a, Loc l = Loc::current()) : node(a.node()), temporary(true), loc(l) {}
   template <Scalar T>
   Operand(T v, Loc l = Loc::current()) : number(v), weak(true), loc(l) {
+    node = number.node();
+  }
+  Operand(std::initializer_list<Literal> v, Loc l = Loc::current()) : number(v), loc(l) {
     node = number.node();
   }
   template <ArrayLike T>

@@ -38,15 +38,18 @@ Array bind(const Primitive& p, const P& params, const Array& x) {
   return p.apply(params, Loc::current(), x);
 }
 void one_operand(const char* op, Types x) {
-  need(x.size() == 1, op, "takes 1 operand, was given " + std::to_string(x.size()) + ".");
+  check(x.size() == 1, op,
+        [&] { return "takes 1 operand, was given " + std::to_string(x.size()) + "."; });
 }
 void same_size(const BatchRule& r, std::int64_t axis_size) {
-  need(axis_size == r.size, r.prim.name,
-       "was made for axis \"" + r.axis_name + "\" of size " + std::to_string(axis_size) +
-           "; that axis has size " + std::to_string(r.size) + ".");
+  check(axis_size == r.size, r.prim.name, [&] {
+    return "was made for axis \"" + r.axis_name + "\" of size " + std::to_string(axis_size) +
+           "; that axis has size " + std::to_string(r.size) + ".";
+  });
 }
 void positive_size(const char* op, std::int64_t axis_size) {
-  need(axis_size > 0, op, "axis_size is " + std::to_string(axis_size) + "; it must be positive.");
+  check(axis_size > 0, op,
+        [&] { return "axis_size is " + std::to_string(axis_size) + "; it must be positive."; });
 }
 // Dimension d of x split in two: its major part of size n becomes dimension d.
 Array split_dimension(const Array& x, std::int64_t d, std::int64_t n) {
@@ -75,7 +78,8 @@ bool uses_axis_name(Params p, const std::string& name) {
 template <const Primitive& P>
 void reduction_shape(Types x, Params, Type* y) {
   one_operand(P.name, x);
-  need(!is_bool(x[0]->dtype), P.name, "has no meaning on bools, operand " + x[0]->str() + ".");
+  check(!is_bool(x[0]->dtype), P.name,
+        [&] { return "has no meaning on bools, operand " + x[0]->str() + "."; });
   *y = x[0];
 }
 bool uses_axes(Params p, const std::string& name) {
@@ -144,9 +148,10 @@ void ppermute_batch(BatchRule& r) {
   // A gather of rows; a lane without source has an index past the end, which reads zeros.
   std::vector<std::int32_t> source(std::size_t(r.size), std::int32_t(r.size));
   for (auto& pair : p.perm) {
-    need(pair[0] < r.size && pair[1] < r.size, "ppermute",
-         "perm has the pair [" + std::to_string(pair[0]) + ", " + std::to_string(pair[1]) +
-             "]; axis \"" + p.axis_name + "\" has size " + std::to_string(r.size) + ".");
+    check(pair[0] < r.size && pair[1] < r.size, "ppermute", [&] {
+      return "perm has the pair [" + std::to_string(pair[0]) + ", " + std::to_string(pair[1]) +
+             "]; axis \"" + p.axis_name + "\" has size " + std::to_string(r.size) + ".";
+    });
     source[std::size_t(pair[1])] = std::int32_t(pair[0]);
   }
   Array x = front(r), indices(std::span<const std::int32_t>(source), Shape{r.size, 1});
@@ -174,8 +179,10 @@ void all_gather_shape(Types x, Params params, Type* y) {
   auto& p = params.as<AllGatherParams>();
   positive_size("all_gather", p.axis_size);
   const std::int64_t d = p.all_gather_dimension, rank = std::int64_t(x[0]->shape.size());
-  need(d >= 0 && (p.tiled ? d < rank : d <= rank), "all_gather",
-       "all_gather_dimension " + std::to_string(d) + " is out of range for " + x[0]->str() + ".");
+  check(d >= 0 && (p.tiled ? d < rank : d <= rank), "all_gather", [&] {
+    return "all_gather_dimension " + std::to_string(d) + " is out of range for " + x[0]->str() +
+           ".";
+  });
   Dims s = x[0]->shape;
   if (p.tiled)
     s[std::size_t(d)] *= p.axis_size;
@@ -209,14 +216,16 @@ void reduce_scatter_shape(Types x, Params params, Type* y) {
   auto& p = params.as<ReduceScatterParams>();
   positive_size("reduce_scatter", p.axis_size);
   const std::int64_t d = p.scatter_dimension;
-  need(d >= 0 && d < std::int64_t(x[0]->shape.size()), "reduce_scatter",
-       "scatter_dimension " + std::to_string(d) + " is out of range for " + x[0]->str() + ".");
+  check(d >= 0 && d < std::int64_t(x[0]->shape.size()), "reduce_scatter", [&] {
+    return "scatter_dimension " + std::to_string(d) + " is out of range for " + x[0]->str() + ".";
+  });
   Dims s = x[0]->shape;
   auto& n = s[std::size_t(d)];
-  need(p.tiled ? n % p.axis_size == 0 : n == p.axis_size, "reduce_scatter",
-       "operand " + x[0]->str() + " has " + std::to_string(n) + " on axis " + std::to_string(d) +
-           (p.tiled ? "; it must be a multiple of " : "; it must be ") +
-           std::to_string(p.axis_size) + ", the size of axis \"" + p.axis_name + "\".");
+  check(p.tiled ? n % p.axis_size == 0 : n == p.axis_size, "reduce_scatter", [&] {
+    return "operand " + x[0]->str() + " has " + std::to_string(n) + " on axis " +
+           std::to_string(d) + (p.tiled ? "; it must be a multiple of " : "; it must be ") +
+           std::to_string(p.axis_size) + ", the size of axis \"" + p.axis_name + "\".";
+  });
   if (p.tiled)
     n /= p.axis_size;
   else
@@ -249,13 +258,15 @@ void all_to_all_shape(Types x, Params params, Type* y) {
   positive_size("all_to_all", p.axis_size);
   Dims s = x[0]->shape;
   for (auto d : {p.split_axis, p.concat_axis})
-    need(d >= 0 && d < std::int64_t(s.size()), "all_to_all",
-         "axis " + std::to_string(d) + " is out of range for " + x[0]->str() + ".");
+    check(d >= 0 && d < std::int64_t(s.size()), "all_to_all", [&] {
+      return "axis " + std::to_string(d) + " is out of range for " + x[0]->str() + ".";
+    });
   auto& n = s[std::size_t(p.split_axis)];
-  need(n % p.axis_size == 0, "all_to_all",
-       "operand " + x[0]->str() + " has " + std::to_string(n) + " on axis " +
+  check(n % p.axis_size == 0, "all_to_all", [&] {
+    return "operand " + x[0]->str() + " has " + std::to_string(n) + " on axis " +
            std::to_string(p.split_axis) + "; it must be a multiple of " +
-           std::to_string(p.axis_size) + ", the size of axis \"" + p.axis_name + "\".");
+           std::to_string(p.axis_size) + ", the size of axis \"" + p.axis_name + "\".";
+  });
   n /= p.axis_size;
   s[std::size_t(p.concat_axis)] *= p.axis_size;
   *y = make_type(x[0]->dtype, s);

@@ -12,20 +12,23 @@ namespace jaxpp {
 
 namespace internal {
 const HostFn& host_fn(const Opaque& callback, const char* op) {
-  need(callback.value != nullptr, op,
-       "the function \"" + callback.name +
-           "\" is not available: a program read from text has no host functions.");
+  check(callback.value != nullptr, op, [&] {
+    return "the function \"" + callback.name +
+           "\" is not available: a program read from text has no host functions.";
+  });
   return *static_cast<const HostFn*>(callback.value.get());
 }
 void check_results(const char* op, std::span<const Type> declared, const Results& y) {
-  need(y.size() == declared.size(), op,
-       "the function returned " + std::to_string(y.size()) + " results; " +
-           std::to_string(declared.size()) + " were declared.");
+  check(y.size() == declared.size(), op, [&] {
+    return "the function returned " + std::to_string(y.size()) + " results; " +
+           std::to_string(declared.size()) + " were declared.";
+  });
   for (std::size_t i = 0; i < y.size(); ++i)
-    need(y[i].defined() && y[i].concrete() && y[i].type() == declared[i], op,
-         "result " + std::to_string(i) + " of the function is " +
+    check(y[i].defined() && y[i].concrete() && y[i].type() == declared[i], op, [&] {
+      return "result " + std::to_string(i) + " of the function is " +
              (!y[i].defined() ? "null" : y[i].type()->str()) + "; " + declared[i]->str() +
-             " was declared.");
+             " was declared.";
+    });
 }
 }  // namespace internal
 
@@ -35,7 +38,8 @@ using namespace internal;
 
 // ---- Identities
 void name_shape(Types x, Params, Type* y) {
-  need(x.size() == 1, "name", "takes 1 operand, was given " + std::to_string(x.size()) + ".");
+  check(x.size() == 1, "name",
+        [&] { return "takes 1 operand, was given " + std::to_string(x.size()) + "."; });
   *y = x[0];
 }
 void name_jvp(JvpRule& r) {  // only the value has the name
@@ -52,9 +56,10 @@ std::size_t arity(Params p) {
 }
 template <const Primitive& P>
 void identity_shape(Types x, Params params, Type* y) {
-  need(x.size() == arity(params), P.name,
-       "takes " + std::to_string(arity(params)) + " operands, was given " +
-           std::to_string(x.size()) + ".");
+  check(x.size() == arity(params), P.name, [&] {
+    return "takes " + std::to_string(arity(params)) + " operands, was given " +
+           std::to_string(x.size()) + ".";
+  });
   std::copy(x.begin(), x.end(), y);
 }
 void identity_jvp(JvpRule& r) {
@@ -117,9 +122,10 @@ void pure_shape(Types, Params params, Type* y) {
 std::size_t declared_outputs(Params params) { return params.as<CallbackParams>().out_types.size(); }
 void pure_jvp(JvpRule& r) {
   auto& p = r.params.as<CallbackParams>();
-  need(std::none_of(p.out_types.begin(), p.out_types.end(), has_tangent), "pure_callback",
-       "the derivative of the host function \"" + p.callback.name +
-           "\" is unknown; give it with custom_jvp or custom_vjp around the call.");
+  check(std::none_of(p.out_types.begin(), p.out_types.end(), has_tangent), "pure_callback", [&] {
+    return "the derivative of the host function \"" + p.callback.name +
+           "\" is unknown; give it with custom_jvp or custom_vjp around the call.";
+  });
   r.prim.bind(r.x, r.params, r.y, Loc::current());
 }
 

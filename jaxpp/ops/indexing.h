@@ -6,13 +6,6 @@
 
 namespace jaxpp::internal {
 
-/// need(), with a message that is only made when it is wanted: text() gives it.
-template <class Text>
-void check(bool ok, const char* op, Text text) {
-  if (!ok) [[unlikely]]
-    rule_error(std::string(op) + ": " + text());
-}
-
 /// The gather that reads the windows which a scatter writes, and the other way round.
 GatherDims gather_dims(const ScatterDims&);
 ScatterDims scatter_dims(const GatherDims&);

@@ -177,7 +177,7 @@ void triangular_solve_batch(BatchRule& r) {
   const Array b = lax::move_axis(r.x[1], r.axis[1], axis);
   Shape flat = b.shape();
   flat.erase(std::size_t(axis));
-  flat[std::size_t(p.left_side ? axis - 1 : axis)] *= r.size;
+  flat[std::size_t(axis - 1)] *= r.size;
   *r.y = lax::reshape(lax::triangular_solve(r.x[0], lax::reshape(b, flat), p), b.shape());
   *r.y_axis = int(axis);
 }

@@ -8,9 +8,15 @@ namespace jaxpp::internal {
 
 /// Shape rules report what is wrong; the caller adds the location.
 [[noreturn]] void rule_error(const std::string& what);
-inline void need(bool ok, const char* op, const std::string& what) {
+inline void need(bool ok, const char* op, const char* what) {
   if (!ok) [[unlikely]]
     rule_error(std::string(op) + ": " + what);
+}
+/// need(), with a message that is only made when it is wanted: text() gives it.
+template <class Text>
+void check(bool ok, const char* op, Text text) {
+  if (!ok) [[unlikely]]
+    rule_error(std::string(op) + ": " + text());
 }
 Array add_tangents(const Array& a, const Array& b);  // null is zero
 Array instantiate(const Array& tangent, Type t);     // null becomes zeros

@@ -1,7 +1,7 @@
 // Uses the library as a stranger would: two translation units, a parameter struct, jit, grad and vmap.
+#include <jaxpp/jaxpp.h>
 #include <cmath>
 #include <cstdio>
-#include <jaxpp/jaxpp.h>
 
 double derivative(double at);
 
