@@ -1,14 +1,13 @@
 // checkpoint.cc -- the policies of checkpoint, as predicates on equations.
 #include "jaxpp/checkpoint.h"
 
+#include "jaxpp/core/user_functions.h"
 #include "jaxpp/ops/primitives.h"
 
 namespace jaxpp {
 
 Policy operator|(Policy a, const Policy& b) {
-  a.everything |= b.everything;
-  a.dots |= b.dots;
-  a.dots_without_batch |= b.dots_without_batch;
+  a.kinds |= b.kinds;
   a.names.insert(a.names.end(), b.names.begin(), b.names.end());
   return a;
 }
@@ -19,24 +18,25 @@ Array checkpoint_name(const Array& x, const std::string& name, Loc loc) {
 
 namespace internal {
 namespace {
+bool keeps(const Policy& p, Save kind) { return p.kinds & unsigned(kind); }
 std::string describe(const Policy& p) {
   std::string s;
   auto add = [&](const std::string& part) { s += (s.empty() ? "" : "|") + part; };
-  if (p.everything) add("save_everything");
-  if (p.dots) add("save_dots");
-  if (p.dots_without_batch) add("save_dots_without_batch");
+  if (keeps(p, Save::everything)) add("save_everything");
+  if (keeps(p, Save::dots)) add("save_dots");
+  if (keeps(p, Save::dots_without_batch)) add("save_dots_without_batch");
   for (auto& n : p.names) add("save_named(" + n + ")");
   return s;
 }
 bool saves(const Policy& policy, const Primitive& p, Params params) {
-  if (policy.everything) return true;
+  if (keeps(policy, Save::everything)) return true;
   if (&p == &name_p) {
     auto& n = params.as<NameParams>().name;
     return std::find(policy.names.begin(), policy.names.end(), n) != policy.names.end();
   }
   if (&p != &dot_general_p) return false;
-  return policy.dots ||
-         (policy.dots_without_batch && params.as<DotParams>().dimension_numbers.lhs_batch.empty());
+  return keeps(policy, Save::dots) || (keeps(policy, Save::dots_without_batch) &&
+                                       params.as<DotParams>().dimension_numbers.lhs_batch.empty());
 }
 }  // namespace
 

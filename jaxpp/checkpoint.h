@@ -9,17 +9,21 @@
 namespace jaxpp {
 
 /// Which intermediate results are kept.  Policies are joined by |: what either keeps is kept.
+enum class Save { nothing = 0, everything = 1, dots = 2, dots_without_batch = 4 };
+inline constexpr Save save_nothing = Save::nothing, save_everything = Save::everything,
+                      save_dots = Save::dots,  ///< results of dot_general (matmul)
+    save_dots_without_batch = Save::dots_without_batch;
 struct Policy {
-  bool everything = false;
-  bool dots = false;                 ///< results of dot_general (matmul)
-  bool dots_without_batch = false;   ///< those without batch dimensions
+  unsigned kinds = 0;
   std::vector<std::string> names{};  ///< values marked by checkpoint_name
+  Policy() = default;
+  Policy(Save kind) : kinds(unsigned(kind)) {}
 };
-inline const Policy save_nothing{}, save_everything{.everything = true}, save_dots{.dots = true},
-    save_dots_without_batch{.dots_without_batch = true};
 template <std::convertible_to<std::string>... S>
 Policy save_named(S&&... names) {
-  return {.names = {std::string(std::forward<S>(names))...}};
+  Policy p;
+  p.names = {std::string(std::forward<S>(names))...};
+  return p;
 }
 Policy operator|(Policy a, const Policy& b);
 

@@ -40,9 +40,19 @@ struct CustomCall {
     flatten(r, y);
   }
 };
+/// A function and its derivative as plain functions of one shared object; either jvp, or fwd and bwd.
+struct CustomFns {
+  std::shared_ptr<const void> self;
+  void (*call)(const void* self, Args x, Results& y);
+  void (*jvp)(const void* self, Args x, Args dx, Results& y, Results& dy) = nullptr;
+  void (*fwd)(const void* self, Args x, Results& y, Results& residuals) = nullptr;
+  void (*bwd)(const void* self, Args residuals, Args ct, Results& x_ct) = nullptr;
+};
+void custom_call_flat(const char* name, const CustomFns& fns, Args x, Results& y, Loc loc);
+
 /// Makes the call, and the result a tree again.
 template <class Call>
-typename Call::R custom_result(const std::shared_ptr<Call>& held, std::shared_ptr<CustomRule> rule,
+typename Call::R custom_result(const char* name, const std::shared_ptr<Call>& held, CustomFns fns,
                                Args x) {
   using R = typename Call::R;
   std::optional<R> like;
@@ -54,8 +64,11 @@ typename Call::R custom_result(const std::shared_ptr<Call>& held, std::shared_pt
   Results y;
   {
     Watch watch(*held, &like);
-    rule->call = [held](Args in, Results& out) { held->value(in, out); };
-    custom_call_flat(rule, x, y, held->loc);
+    fns.self = held;
+    fns.call = [](const void* self, Args in, Results& out) {
+      static_cast<const Call*>(self)->value(in, out);
+    };
+    custom_call_flat(name, fns, x, y, held->loc);
   }
   return unflatten(std::move(*like), args(y));
 }
@@ -157,18 +170,18 @@ struct CustomJvp {
       Results x = internal::leaves(in);
       using Call = internal::CustomCall<F, Rule, In>;
       auto held = std::make_shared<Call>(Call{f, rule, internal::skeleton(std::move(in)), loc});
-      auto r = std::make_shared<internal::CustomRule>();
-      r->name = name;
-      r->jvp = [held](Args p, Args t, Results& y, Results& dy) {
-        In primals = held->arguments(p), tangents = held->arguments(t);
-        auto out = internal::call_jvp_rule(held->derivative, primals, tangents, I());
+      internal::CustomFns fns;
+      fns.jvp = [](const void* self, Args p, Args t, Results& y, Results& dy) {
+        auto& c = *static_cast<const Call*>(self);
+        In primals = c.arguments(p), tangents = c.arguments(t);
+        auto out = internal::call_jvp_rule(c.derivative, primals, tangents, I());
         R value = std::move(out.first), tangent = std::move(out.second);
-        held->note(value);
+        c.note(value);
         internal::flatten(value, y);
         internal::collect_tangents(internal::array_refs(value), internal::array_refs(tangent), true,
-                                   dy, "custom_jvp", held->loc);
+                                   dy, "custom_jvp", c.loc);
       };
-      return internal::custom_result(held, std::move(r), args(x));
+      return internal::custom_result(name, held, fns, args(x));
     }
   }
 
@@ -220,25 +233,25 @@ struct CustomVjp {
       using Call = internal::CustomCall<F, Derivative, In>;
       auto held = std::make_shared<Call>(
           Call{f, Derivative(fwd, bwd), internal::skeleton(std::move(in)), loc});
-      auto r = std::make_shared<internal::CustomRule>();
-      r->name = name;
-      r->fwd = [held](Args p, Results& y, Results& res) {
-        In primals = held->arguments(p);
-        Pair out = internal::call_with(held->derivative.fwd, primals);
+      internal::CustomFns fns;
+      fns.fwd = [](const void* self, Args p, Results& y, Results& res) {
+        auto& c = *static_cast<const Call*>(self);
+        In primals = c.arguments(p);
+        Pair out = internal::call_with(c.derivative.fwd, primals);
         R value = std::move(out.first);
-        held->note(value);
+        c.note(value);
         internal::flatten(value, y);
         internal::flatten(out.second, res);
-        held->derivative.note(value, out.second);
+        c.derivative.note(value, out.second);
       };
-      r->bwd = [held](Args res, Args ct, Results& x_ct) {
-        auto s = held->derivative.structure.load();
+      fns.bwd = [](const void* self, Args res, Args ct, Results& x_ct) {
+        auto& c = *static_cast<const Call*>(self);
+        auto s = c.derivative.structure.load();
         Res residuals = internal::unflatten(s->residuals, res);
         R cotangent = internal::unflatten(s->value, ct);
-        internal::add_cotangents(held->in, held->derivative.bwd(residuals, cotangent), x_ct,
-                                 held->loc);
+        internal::add_cotangents(c.in, c.derivative.bwd(residuals, cotangent), x_ct, c.loc);
       };
-      return internal::custom_result(held, std::move(r), args(x));
+      return internal::custom_result(name, held, fns, args(x));
     }
   }
 

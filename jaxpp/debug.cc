@@ -5,6 +5,7 @@
 #include "jaxpp/debug.h"
 #include <cstdio>
 #include <iostream>
+#include "jaxpp/ops/host_fn.h"
 #include "jaxpp/ops/primitives.h"
 
 namespace jaxpp {
@@ -126,6 +127,11 @@ void debug_print(const std::string& format, Args x, Loc loc) {
     std::cout << line << std::flush;  // one write: lines of several threads do not mix
   };
   debug_callback_flat(std::make_shared<const HostFn>(HostFn{"print", run}), x, loc);
+}
+std::shared_ptr<const HostFn> make_host_fn(std::shared_ptr<void> self,
+                                           void (*call)(void* self, Args, Results&)) {
+  auto run = [self = std::move(self), call](Args x, Results& y) { call(self.get(), x, y); };
+  return std::make_shared<const HostFn>(HostFn{"callback", run});
 }
 void debug_callback_flat(std::shared_ptr<const HostFn> fn, Args x, Loc loc) {
   debug_callback_p.bind(x, CallbackParams{opaque(std::move(fn)), {}}, nullptr, loc);

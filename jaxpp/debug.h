@@ -14,6 +14,13 @@ namespace jaxpp {
 
 namespace internal {
 void debug_print(const std::string& format, Args x, Loc loc);
+std::shared_ptr<const HostFn> make_host_fn(std::shared_ptr<void> self,
+                                           void (*call)(void* self, Args, Results&));
+template <class F>
+std::shared_ptr<const HostFn> host_function(F f) {
+  return make_host_fn(std::make_shared<F>(std::move(f)),
+                      [](void* self, Args x, Results& y) { (*static_cast<F*>(self))(x, y); });
+}
 template <class... X>
 constexpr void check_callback_operands() {
   static_assert((std::is_convertible_v<const X&, Array> && ...),
@@ -52,16 +59,12 @@ void callback(F fn, const Operand& first, const X&... x) {
   auto run = [fn = std::move(fn)](Args in, Results&) mutable {
     internal::call_with(fn, in, std::make_index_sequence<sizeof...(X) + 1>());
   };
-  internal::debug_callback_flat(
-      std::make_shared<const internal::HostFn>(internal::HostFn{"callback", std::move(run)}), v,
-      first.loc);
+  internal::debug_callback_flat(internal::host_function(std::move(run)), v, first.loc);
 }
 template <class F>
 void callback(F fn, Loc loc = Loc::current()) {
   auto run = [fn = std::move(fn)](Args, Results&) mutable { fn(); };
-  internal::debug_callback_flat(
-      std::make_shared<const internal::HostFn>(internal::HostFn{"callback", std::move(run)}), {},
-      loc);
+  internal::debug_callback_flat(internal::host_function(std::move(run)), {}, loc);
 }
 
 }  // namespace debug
@@ -90,9 +93,8 @@ Array pure_callback(F fn, const ResultType& out, const X&... x) {
     y.push_back(Array(internal::call_with(fn, in, std::index_sequence_for<X...>())));
   };
   Results y;
-  internal::pure_callback_flat(
-      std::make_shared<const internal::HostFn>(internal::HostFn{"callback", std::move(run)}),
-      {&out.type, 1}, {v, sizeof...(X)}, y, out.loc);
+  internal::pure_callback_flat(internal::host_function(std::move(run)), {&out.type, 1},
+                               {v, sizeof...(X)}, y, out.loc);
   return y[0];
 }
 template <class F, class... X>
@@ -104,9 +106,8 @@ std::vector<Array> pure_callback(F fn, const ResultTypes& out, const X&... x) {
       y.push_back(std::move(a));
   };
   Results y;
-  internal::pure_callback_flat(
-      std::make_shared<const internal::HostFn>(internal::HostFn{"callback", std::move(run)}),
-      {out.types.data(), out.types.size()}, {v, sizeof...(X)}, y, out.loc);
+  internal::pure_callback_flat(internal::host_function(std::move(run)),
+                               {out.types.data(), out.types.size()}, {v, sizeof...(X)}, y, out.loc);
   return {y.begin(), y.end()};
 }
 

@@ -3,9 +3,11 @@
 #pragma once
 #include "jaxpp/core/trace.h"
 #include "jaxpp/jaxpr.h"
-#include "jaxpp/ops/host_fn.h"
 
 namespace jaxpp::internal {
+
+struct SavePolicy;  // core/user_functions.h
+struct HostFn;      // ops/host_fn.h
 
 // ---- Differentiation
 /// Null tangents in are zeros, null tangents out too.
@@ -86,11 +88,6 @@ void cond_flat(const Array& index, std::span<const FlatFn> branches, Args operan
 
 // ---- Custom derivatives, checkpoint, callbacks
 void custom_call_flat(const CustomPtr&, Args x, Results& y, Loc loc);
-/// Decides, for an equation of a checkpointed function, whether its results are kept for the backward pass.
-struct SavePolicy {
-  std::string name;
-  std::function<bool(const Primitive&, Types, Params)> save;
-};
 void checkpoint_flat(FlatFn f, Args x, std::shared_ptr<const SavePolicy> policy, Results& y, Loc loc);
 /// Calls fn on concrete values, once per execution (and per lane under vmap).  debug: no results, an effect.
 void debug_callback_flat(std::shared_ptr<const HostFn>, Args x, Loc loc);

@@ -46,6 +46,7 @@
 #include "jaxpp/linalg.h"
 #include "jaxpp/make_jaxpr.h"
 #include "jaxpp/math.h"
+#include "jaxpp/nested.h"
 #include "jaxpp/nn.h"
 #include "jaxpp/optim.h"
 #include "jaxpp/random.h"

@@ -6,6 +6,7 @@
 #include <limits>
 #include "jaxpp/grad.h"
 #include "jaxpp/jit.h"
+#include "jaxpp/nested.h"
 #include "jaxpp/vmap.h"
 
 using namespace jaxpp;
@@ -628,3 +629,16 @@ TEST_CASE("array: printing is numpy's") {
 }
 
 }  // namespace
+
+TEST_CASE("nested vectors, both ways") {
+  using Matrix = std::vector<std::vector<double>>;
+  const Matrix m{{1, 2, 3}, {4, 5, 6}};
+  CHECK(to_nested<Matrix>(Array(m)) == m);
+  CHECK(to_nested<std::vector<int>>(Array{1.f, 2.f}) == std::vector<int>{1, 2});
+  const std::vector<Matrix> cube{m, m};
+  CHECK(to_nested<std::vector<Matrix>>(Array(cube)) == cube);
+  CHECK(to_nested<Matrix>(zeros({0, 3})).empty());
+  CHECK_THROWS_WITH(to_nested<Matrix>(Array{1., 2.}),
+                    Catch::Contains("f64[2] has 1 dimensions, the vectors have 2 levels"));
+  CHECK_THROWS_AS(Array(Matrix{{1, 2}, {3}}), Error);
+}

@@ -1,6 +1,7 @@
 // rule_samples_calls.cc -- samples of the primitives that carry programs (jit, remat2, scan, while, cond, custom rules),
 // of host callbacks and identities, and of collectives (inside the vmap that binds their axis).
 #include "jaxpp/core/jaxpr.h"
+#include "jaxpp/core/user_functions.h"
 #include "jaxpp/lax.h"
 #include "jaxpp/ops/host_fn.h"
 #include "jaxpp/ops/primitives.h"

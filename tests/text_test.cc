@@ -4,6 +4,7 @@
 #include "jaxpp/core/json.h"
 #include "jaxpp/core/rewrite.h"
 #include "jaxpp/core/scalar_text.h"
+#include "jaxpp/core/user_functions.h"
 #include "jaxpp/flat.h"
 #include "jaxpp/lax.h"
 #include "jaxpp/ops/primitives.h"

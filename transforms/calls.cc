@@ -1,5 +1,6 @@
 // calls.cc -- jit and checkpoint as primitives: every transform of a call is a call of the transformed jaxpr.
 #include "transforms/calls.h"
+#include "jaxpp/core/user_functions.h"
 #include "jaxpp/flat.h"
 
 namespace jaxpp {

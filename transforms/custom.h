@@ -1,5 +1,6 @@
 // custom.h -- what transforms do to a user's derivative rule.
 #pragma once
+#include "jaxpp/core/user_functions.h"
 #include "transforms/transforms.h"
 
 namespace jaxpp::internal {

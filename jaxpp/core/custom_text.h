@@ -1,6 +1,7 @@
 // custom_text.h -- rules of custom derivatives as jaxprs: how text and JSON write a user's functions, and read them.
 #pragma once
 #include "jaxpp/core/jaxpr.h"
+#include "jaxpp/core/user_functions.h"
 
 namespace jaxpp::internal {
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <unordered_map>
 #include "jaxpp/core/jaxpr.h"
+#include "jaxpp/core/user_functions.h"
 #include "jaxpp/flat.h"
 #include "jaxpp/ops/params.h"
 

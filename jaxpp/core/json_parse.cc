@@ -8,6 +8,7 @@
 #include "jaxpp/core/check.h"
 #include "jaxpp/core/custom_text.h"
 #include "jaxpp/core/json.h"
+#include "jaxpp/core/user_functions.h"
 #include "jaxpp/ops/params.h"
 
 namespace jaxpp {

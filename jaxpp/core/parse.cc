@@ -10,6 +10,7 @@
 #include "jaxpp/core/field_text.h"
 #include "jaxpp/core/lexer.h"
 #include "jaxpp/core/scalar_text.h"
+#include "jaxpp/core/user_functions.h"
 
 namespace jaxpp {
 namespace internal {

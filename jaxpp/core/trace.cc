@@ -1,6 +1,7 @@
 // trace.cc -- evaluation (no current trace) and trace bookkeeping.
 #include "jaxpp/core/trace.h"
 #include "jaxpp/core/backend.h"
+#include "jaxpp/core/user_functions.h"
 #include "jaxpp/flat.h"
 
 namespace jaxpp::internal {

@@ -4,7 +4,6 @@
 // other traces' tracers included, is a constant to that trace.  That is the whole cure for perturbation confusion, and
 // why there are no levels.
 #pragma once
-#include <functional>
 #include "jaxpp/core/primitive.h"
 
 namespace jaxpp::internal {
@@ -20,18 +19,6 @@ FlatFn flat(F& f) {
   return {const_cast<void*>(static_cast<const void*>(&f)),
           [](void* s, Args x, Results& y) { (*static_cast<F*>(s))(x, y); }};
 }
-
-/// A user function with user derivatives.  Never traced unless someone records it, so plain C++ `if` works inside.
-/// Tangents and cotangents given to rules are arrays, never symbolic zeros; a rule may return null for a zero.
-struct CustomRule {
-  std::string name;
-  using Fn = std::function<void(Args, Results&)>;
-  Fn call;
-  std::function<void(Args x, Args dx, Results& y, Results& dy)> jvp;         // or:
-  std::function<void(Args x, Results& y, Results& residuals)> fwd;           // fwd and bwd together; they give forward
-  std::function<void(Args residuals, Args ct, Results& x_ct)> bwd;           // mode too: the transpose of the linear bwd
-  std::string dropped;  // imported without its derivative: why
-};
 
 class Trace {
  public:

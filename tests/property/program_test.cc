@@ -8,6 +8,7 @@
 #include "backends/passes/passes.h"
 #include "jaxpp/core/jaxpr.h"
 #include "jaxpp/core/rewrite.h"
+#include "jaxpp/core/user_functions.h"
 #include "jaxpp/lax.h"
 #include "jaxpp/ops/primitives.h"
 #include "programs.h"

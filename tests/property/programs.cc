@@ -4,6 +4,7 @@
 // that finite differences stay accurate however long the program is.  Shapes have at most 3 dimensions of size at most 4.
 #include "programs.h"
 #include "jaxpp/core/jaxpr.h"
+#include "jaxpp/core/user_functions.h"
 #include "jaxpp/lax.h"
 #include "jaxpp/ops/primitives.h"
 
