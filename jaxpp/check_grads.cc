@@ -61,11 +61,11 @@ class Checker {
     const Vector exact = values(args(dy), loc_), at = values(args(y), loc_);
     if (!all_finite(at) || !all_finite(exact)) wrong(name + ", or its derivative, is not finite");
     ++report.checks;
-    if (unsigned(options_.modes) & unsigned(Modes::forward))
+    if (unsigned(options_.modes) & unsigned(GradModes::forward))
       compare_differences(f, x, args(v), at, exact, name);
     Results u = direction(args(y));
-    if (unsigned(options_.modes) & unsigned(Modes::reverse)) {
-      if (!(unsigned(options_.modes) & unsigned(Modes::forward)))
+    if (unsigned(options_.modes) & unsigned(GradModes::reverse)) {
+      if (!(unsigned(options_.modes) & unsigned(GradModes::forward)))
         compare_differences(f, x, args(v), at, exact, name);
       Results value, g;
       LinearMap::of(f, x, value, "check_grads", loc_).pull(args(at_inexact(value, u)), g, loc_);
@@ -78,7 +78,7 @@ class Checker {
               ", <J^T u, v> is " + text(reverse));
     }
     if (order <= 1) return;
-    if (unsigned(options_.modes) & unsigned(Modes::forward)) {
+    if (unsigned(options_.modes) & unsigned(GradModes::forward)) {
       auto tangent = [&](Args p, Results& t) {
         Results value;
         jvp_flat(f, p, args(v), value, t, loc_);
@@ -87,7 +87,7 @@ class Checker {
       };
       check(flat(tangent), x, order - 1, "the jvp of " + name);
     }
-    if (unsigned(options_.modes) & unsigned(Modes::reverse)) {
+    if (unsigned(options_.modes) & unsigned(GradModes::reverse)) {
       auto cotangent = [&](Args p, Results& g) {
         Results value;
         LinearMap map = LinearMap::of(f, p, value, "check_grads", loc_);

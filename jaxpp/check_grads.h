@@ -7,15 +7,17 @@
 
 namespace jaxpp {
 
-enum class Modes : unsigned { none = 0, forward = 1, reverse = 2, both = 3 };
-constexpr Modes operator|(Modes a, Modes b) { return Modes(unsigned(a) | unsigned(b)); }
-inline constexpr Modes fwd = Modes::forward, rev = Modes::reverse;
+enum class GradModes : unsigned { none = 0, forward = 1, reverse = 2, both = 3 };
+constexpr GradModes operator|(GradModes a, GradModes b) {
+  return GradModes(unsigned(a) | unsigned(b));
+}
+inline constexpr GradModes fwd = GradModes::forward, rev = GradModes::reverse;
 
 struct CheckGradsOptions {
   int order = 2;  ///< derivatives of derivatives are checked too, in every combination of modes
-  Modes modes = Modes::both;  ///< fwd, rev, fwd | rev
-  double tolerance = 1e-5;    ///< of finite differences, relative to max(1, |derivative|)
-  std::uint64_t seed = 0;     ///< of the random directions
+  GradModes modes = GradModes::both;  ///< fwd, rev, fwd | rev
+  double tolerance = 1e-5;            ///< of finite differences, relative to max(1, |derivative|)
+  std::uint64_t seed = 0;             ///< of the random directions
 };
 /// The largest errors found, relative to max(1, |derivative|).
 struct GradReport {
@@ -41,7 +43,8 @@ GradReport check_grads(const F& f, const X& x, CheckGradsOptions options = {},
   else {
     auto in = std::apply([](auto&... e) { return internal::as_args<F>(e...); }, x);
     internal::InexactFlattened<F, decltype(in)> run{f, in};
-    Results leaves = internal::in_double_precision(args(internal::inexact_leaves(in)), loc);
+    internal::Results leaves =
+        internal::in_double_precision(args(internal::inexact_leaves(in)), loc);
     return internal::check_grads_flat(internal::flat(run), args(leaves), options, loc);
   }
 }

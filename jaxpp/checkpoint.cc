@@ -6,7 +6,7 @@
 
 namespace jaxpp {
 
-Policy operator|(Policy a, const Policy& b) {
+CheckpointPolicy operator|(CheckpointPolicy a, const CheckpointPolicy& b) {
   a.kinds |= b.kinds;
   a.names.insert(a.names.end(), b.names.begin(), b.names.end());
   return a;
@@ -18,29 +18,30 @@ Array checkpoint_name(const Array& x, const std::string& name, Loc loc) {
 
 namespace internal {
 namespace {
-bool keeps(const Policy& p, Save kind) { return p.kinds & unsigned(kind); }
-std::string describe(const Policy& p) {
+bool keeps(const CheckpointPolicy& p, CheckpointSave kind) { return p.kinds & unsigned(kind); }
+std::string describe(const CheckpointPolicy& p) {
   std::string s;
   auto add = [&](const std::string& part) { s += (s.empty() ? "" : "|") + part; };
-  if (keeps(p, Save::everything)) add("save_everything");
-  if (keeps(p, Save::dots)) add("save_dots");
-  if (keeps(p, Save::dots_without_batch)) add("save_dots_without_batch");
+  if (keeps(p, CheckpointSave::everything)) add("save_everything");
+  if (keeps(p, CheckpointSave::dots)) add("save_dots");
+  if (keeps(p, CheckpointSave::dots_without_batch)) add("save_dots_without_batch");
   for (auto& n : p.names) add("save_named(" + n + ")");
   return s;
 }
-bool saves(const Policy& policy, const Primitive& p, Params params) {
-  if (keeps(policy, Save::everything)) return true;
+bool saves(const CheckpointPolicy& policy, const Primitive& p, Params params) {
+  if (keeps(policy, CheckpointSave::everything)) return true;
   if (&p == &name_p) {
     auto& n = params.as<NameParams>().name;
     return std::find(policy.names.begin(), policy.names.end(), n) != policy.names.end();
   }
   if (&p != &dot_general_p) return false;
-  return keeps(policy, Save::dots) || (keeps(policy, Save::dots_without_batch) &&
-                                       params.as<DotParams>().dimension_numbers.lhs_batch.empty());
+  return keeps(policy, CheckpointSave::dots) ||
+         (keeps(policy, CheckpointSave::dots_without_batch) &&
+          params.as<DotParams>().dimension_numbers.lhs_batch.empty());
 }
 }  // namespace
 
-std::shared_ptr<const SavePolicy> make_save_policy(const Policy& policy) {
+std::shared_ptr<const SavePolicy> make_save_policy(const CheckpointPolicy& policy) {
   std::string name = describe(policy);
   if (name.empty()) return nullptr;
   return std::make_shared<const SavePolicy>(SavePolicy{

@@ -9,30 +9,35 @@
 namespace jaxpp {
 
 /// Which intermediate results are kept.  Policies are joined by |: what either keeps is kept.
-enum class Save { nothing = 0, everything = 1, dots = 2, dots_without_batch = 4 };
-inline constexpr Save save_nothing = Save::nothing, save_everything = Save::everything,
-                      save_dots = Save::dots,  ///< results of dot_general (matmul)
-    save_dots_without_batch = Save::dots_without_batch;
-struct Policy {
+enum class CheckpointSave { nothing = 0, everything = 1, dots = 2, dots_without_batch = 4 };
+inline constexpr CheckpointSave save_nothing = CheckpointSave::nothing,
+                                save_everything = CheckpointSave::everything,
+                                save_dots =
+                                    CheckpointSave::dots,  ///< results of dot_general (matmul)
+    save_dots_without_batch = CheckpointSave::dots_without_batch;
+struct CheckpointPolicy {
   unsigned kinds = 0;
   std::vector<std::string> names{};  ///< values marked by checkpoint_name
-  Policy() = default;
-  Policy(Save kind) : kinds(unsigned(kind)) {}
+  CheckpointPolicy() = default;
+  CheckpointPolicy(CheckpointSave kind) : kinds(unsigned(kind)) {}
 };
 template <std::convertible_to<std::string>... S>
-Policy save_named(S&&... names) {
-  Policy p;
+CheckpointPolicy save_named(S&&... names) {
+  CheckpointPolicy p;
   p.names = {std::string(std::forward<S>(names))...};
   return p;
 }
-Policy operator|(Policy a, const Policy& b);
+CheckpointPolicy operator|(CheckpointPolicy a, const CheckpointPolicy& b);
+inline CheckpointPolicy operator|(CheckpointSave a, CheckpointSave b) {
+  return CheckpointPolicy(a) | CheckpointPolicy(b);
+}
 
 struct CheckpointOptions {
-  Policy policy{};
+  CheckpointPolicy policy{};
 };
 namespace internal {
 /// Null: nothing is kept.
-std::shared_ptr<const SavePolicy> make_save_policy(const Policy&);
+std::shared_ptr<const SavePolicy> make_save_policy(const CheckpointPolicy&);
 }  // namespace internal
 
 template <class F>
@@ -45,7 +50,7 @@ struct Checkpoint {
   auto operator()(A&&... a) const {
     auto in = internal::as_args<F>(std::forward<A>(a)...);
     auto run = internal::flattened(f, in);
-    Results x = internal::leaves(in), y;
+    internal::Results x = internal::leaves(in), y;
     internal::checkpoint_flat(internal::flat(run), args(x), policy, y, loc);
     return run.with(args(y));
   }

@@ -4,6 +4,7 @@
 #include "jaxpp/ops/rules.h"
 
 namespace jaxpp {
+using namespace internal;
 namespace {
 
 std::int64_t size_of(const char* op, const std::string& axis, Loc loc) {

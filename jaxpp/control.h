@@ -100,9 +100,9 @@ auto scan(const F& f, C&& init, const X& xs, ScanOptions options = {}, Loc loc =
   internal::mark_numbers<std::remove_cvref_t<C>>(init, weak);
   Carry c0 = internal::as_carry<Carry>(std::forward<C>(init));
   Xs all = static_cast<Xs>(xs);
-  Results c = internal::leaves(c0), x = internal::leaves(all), out;
+  internal::Results c = internal::leaves(c0), x = internal::leaves(all), out;
   std::optional<Y> y;
-  auto body = [&](Args in, Results& result) {
+  auto body = [&](internal::Args in, internal::Results& result) {
     Carry carry = internal::unflatten(c0, in.first(c.size()));
     Xs row = internal::unflatten(all, in.subspan(c.size()));
     R r = internal::scan_body(f, carry, row);
@@ -147,11 +147,11 @@ auto while_loop(const P& condition, const F& body, C&& init, WhileOptions option
   internal::WeakMask weak;
   internal::mark_numbers<std::remove_cvref_t<C>>(init, weak);
   Carry c0 = internal::as_carry<Carry>(std::forward<C>(init));
-  Results c = internal::leaves(c0), out;
-  auto test = [&](Args in, Results& result) {
+  internal::Results c = internal::leaves(c0), out;
+  auto test = [&](internal::Args in, internal::Results& result) {
     result.push_back(Array(condition(internal::unflatten(c0, in))));
   };
-  auto step = [&](Args in, Results& result) {
+  auto step = [&](internal::Args in, internal::Results& result) {
     Carry next = body(internal::unflatten(c0, in));
     internal::check_carry(c0, next, "while_loop", loc);
     internal::flatten(next, result);
@@ -191,15 +191,15 @@ auto fori_loop(const Lo& lo, const Hi& hi, const F& body, C&& init, Loc loc = Lo
   }
 }
 
+namespace internal {
 /// The condition of a branch (or the index of one), and the line it stands on.
 struct Selector {
   Array value;
   Loc loc;
   Selector(const Array& a, Loc l = Loc::current()) : value(a), loc(l) {}
-  template <Scalar T>
+  template <internal::Scalar T>
   Selector(T v, Loc l = Loc::current()) : value(v), loc(l) {}
 };
-namespace internal {
 template <class F, class In>
 struct Branch {
   using R = Promote<Out<F, In>>;
@@ -236,14 +236,14 @@ auto branches(const Selector& which, const char* who, const In& in, const F0& f0
 /// on_true(operands...) or on_false(operands...): both are traced, one runs.    cond(x > 0, relu,
 /// elu, x)
 template <class T, class E, class... A>
-auto cond(const Selector& pred, const T& on_true, const E& on_false, A&&... operands) {
+auto cond(const internal::Selector& pred, const T& on_true, const E& on_false, A&&... operands) {
   auto in = internal::as_args<T>(std::forward<A>(operands)...);
   return internal::branches(pred, "cond", in, on_false, on_true);
 }
 /// One of several functions, by index (clamped to their number):   switch_(i, std::tuple(f0, f1,
 /// f2), x)
 template <class... F, class... A>
-auto switch_(const Selector& index, const std::tuple<F...>& functions, A&&... operands) {
+auto switch_(const internal::Selector& index, const std::tuple<F...>& functions, A&&... operands) {
   static_assert(sizeof...(F) > 0, "jaxpp: switch_ needs at least one function.");
   return std::apply(
       [&](auto& f0, auto&... f) {
@@ -266,8 +266,8 @@ X associative_scan(const F& op, const X& xs, AssociativeScanOptions options = {}
   static_assert(
       std::is_convertible_v<std::invoke_result_t<const F&, X, X>, X>,
       "jaxpp: the function given to associative_scan must take two trees like xs and return one.");
-  Results x = internal::leaves(xs), out;
-  auto combine = [&](Args in, Results& y) {
+  internal::Results x = internal::leaves(xs), out;
+  auto combine = [&](internal::Args in, internal::Results& y) {
     X r = op(internal::unflatten(xs, in.first(x.size())),
              internal::unflatten(xs, in.subspan(x.size())));
     internal::flatten(r, y);

@@ -43,7 +43,7 @@ struct CustomCall {
 /// A function and its derivative as plain functions of one shared object; either jvp, or fwd and bwd.
 struct CustomFns {
   std::shared_ptr<const void> self;
-  void (*call)(const void* self, Args x, Results& y);
+  void (*call)(const void* self, Args x, Results& y) = nullptr;
   void (*jvp)(const void* self, Args x, Args dx, Results& y, Results& dy) = nullptr;
   void (*fwd)(const void* self, Args x, Results& y, Results& residuals) = nullptr;
   void (*bwd)(const void* self, Args residuals, Args ct, Results& x_ct) = nullptr;
@@ -52,8 +52,8 @@ void custom_call_flat(const char* name, const CustomFns& fns, Args x, Results& y
 
 /// Makes the call, and the result a tree again.
 template <class Call>
-typename Call::R custom_result(const char* name, const std::shared_ptr<Call>& held, CustomFns fns,
-                               Args x) {
+typename Call::R custom_result(const char* name, const std::shared_ptr<Call>& held,
+                               const CustomFns& rules, Args x) {
   using R = typename Call::R;
   std::optional<R> like;
   struct Watch {
@@ -64,11 +64,10 @@ typename Call::R custom_result(const char* name, const std::shared_ptr<Call>& he
   Results y;
   {
     Watch watch(*held, &like);
-    fns.self = held;
-    fns.call = [](const void* self, Args in, Results& out) {
+    auto value = [](const void* self, Args in, Results& out) {
       static_cast<const Call*>(self)->value(in, out);
     };
-    custom_call_flat(name, fns, x, y, held->loc);
+    custom_call_flat(name, {held, value, rules.jvp, rules.fwd, rules.bwd}, x, y, held->loc);
   }
   return unflatten(std::move(*like), args(y));
 }
@@ -167,11 +166,11 @@ struct CustomJvp {
                     "jaxpp: a custom_jvp rule must return std::pair(value, tangent), both of the "
                     "function's result "
                     "type.");
-      Results x = internal::leaves(in);
+      internal::Results x = internal::leaves(in);
       using Call = internal::CustomCall<F, Rule, In>;
       auto held = std::make_shared<Call>(Call{f, rule, internal::skeleton(std::move(in)), loc});
       internal::CustomFns fns;
-      fns.jvp = [](const void* self, Args p, Args t, Results& y, Results& dy) {
+      fns.jvp = [](const void* self, internal::Args p, internal::Args t, internal::Results& y, internal::Results& dy) {
         auto& c = *static_cast<const Call*>(self);
         In primals = c.arguments(p), tangents = c.arguments(t);
         auto out = internal::call_jvp_rule(c.derivative, primals, tangents, I());
@@ -229,12 +228,12 @@ struct CustomVjp {
           std::is_invocable_v<const Bwd&, Res&, R&>,
           "jaxpp: bwd of custom_vjp takes the residuals and the cotangent of the result.");
       using Derivative = internal::FwdBwd<Fwd, Bwd, R, Res>;
-      Results x = internal::leaves(in);
+      internal::Results x = internal::leaves(in);
       using Call = internal::CustomCall<F, Derivative, In>;
       auto held = std::make_shared<Call>(
           Call{f, Derivative(fwd, bwd), internal::skeleton(std::move(in)), loc});
       internal::CustomFns fns;
-      fns.fwd = [](const void* self, Args p, Results& y, Results& res) {
+      fns.fwd = [](const void* self, internal::Args p, internal::Results& y, internal::Results& res) {
         auto& c = *static_cast<const Call*>(self);
         In primals = c.arguments(p);
         Pair out = internal::call_with(c.derivative.fwd, primals);
@@ -244,7 +243,7 @@ struct CustomVjp {
         internal::flatten(out.second, res);
         c.derivative.note(value, out.second);
       };
-      fns.bwd = [](const void* self, Args res, Args ct, Results& x_ct) {
+      fns.bwd = [](const void* self, internal::Args res, internal::Args ct, internal::Results& x_ct) {
         auto& c = *static_cast<const Call*>(self);
         auto s = c.derivative.structure.load();
         Res residuals = internal::unflatten(s->residuals, res);

@@ -3,7 +3,7 @@
 //   static const CustomPrimitive<> cube =
 //       custom_primitive("cube")
 //           .eval([](const Array& x) { return x * x * x; })            // concrete arrays in, concrete arrays out
-//           .shape([](Type x) { return x; })                           // the types of the results
+//           .shape([](const Aval* x) { return x; })                    // the types of the results
 //           .jvp([](const Array& x, const Array& dx) { return 3 * x * x * dx; });
 //   grad([](Array x) { return cube(x); })(2.0);                        // 12
 //   make_jaxpr(...) prints  b:f64[] = cube a;  parse, JSON, jit, vmap and check_jaxpr know it too.
@@ -172,7 +172,7 @@ class CustomPrimitive {
   template <class F>
   CustomPrimitive eval(F) && {
     own<F>("eval");
-    static constexpr Kernel k{
+    static constexpr internal::Kernel k{
         .run = internal::CustomRules<P, F>::eval, .allocates = true, .in_place = 0};
     prim_->kernel.store(&k, std::memory_order_release);
     return *this;
@@ -220,7 +220,7 @@ class CustomPrimitive {
   /// The number of results, if it is not one.
   template <std::size_t N>
   CustomPrimitive outputs() && {
-    prim_->num_outputs = [](Params) { return N; };
+    prim_->num_outputs = [](internal::Params) { return N; };
     return *this;
   }
   /// Results never carry tangents.
@@ -237,18 +237,18 @@ class CustomPrimitive {
   /// The single result.
   template <class... X>
   requires(!kParams) Array operator()(const Operand& first, const X&... rest) const {
-    return one(Params(), first, Array(rest)...);
+    return one(internal::Params(), first, Array(rest)...);
   }
   template <class... X>
   requires kParams Array operator()(const P& params, const Operand& first, const X&... rest) const {
-    return one(Params(params), first, Array(rest)...);
+    return one(internal::Params(params), first, Array(rest)...);
   }
   /// All results, from any number of operands.
-  std::vector<Array> all(Args x, Loc loc = Loc::current()) const requires(!kParams) {
-    return bind(x, Params(), loc);
+  std::vector<Array> all(internal::Args x, Loc loc = Loc::current()) const requires(!kParams) {
+    return bind(x, internal::Params(), loc);
   }
-  std::vector<Array> all(const P& params, Args x, Loc loc = Loc::current()) const requires kParams {
-    return bind(x, Params(params), loc);
+  std::vector<Array> all(const P& params, internal::Args x, Loc loc = Loc::current()) const requires kParams {
+    return bind(x, internal::Params(params), loc);
   }
   const Primitive& primitive() const { return *prim_; }
 
@@ -265,7 +265,7 @@ class CustomPrimitive {
       internal::function_reused(*expected, rule, loc_);
   }
   template <std::same_as<Array>... A>
-  Array one(Params p, const Operand& first, const A&... rest) const {
+  Array one(internal::Params p, const Operand& first, const A&... rest) const {
     internal::Borrowed x;
     x.push(first.node);
     (x.push(rest), ...);
@@ -276,7 +276,7 @@ class CustomPrimitive {
     internal::custom_bind(*prim_, x, p, &y, first.loc);
     return y;
   }
-  std::vector<Array> bind(Args x, Params p, Loc loc) const {
+  std::vector<Array> bind(internal::Args x, internal::Params p, Loc loc) const {
     std::vector<Array> y(prim_->outputs(p));
     internal::custom_bind(*prim_, x, p, y.data(), loc);
     return y;

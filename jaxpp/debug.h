@@ -56,14 +56,14 @@ template <class F, class... X>
 void callback(F fn, const Operand& first, const X&... x) {
   internal::check_callback_operands<X...>();
   const Array v[] = {Array::share(first.node), Array(x)...};
-  auto run = [fn = std::move(fn)](Args in, Results&) mutable {
+  auto run = [fn = std::move(fn)](internal::Args in, internal::Results&) mutable {
     internal::call_with(fn, in, std::make_index_sequence<sizeof...(X) + 1>());
   };
   internal::debug_callback_flat(internal::host_function(std::move(run)), v, first.loc);
 }
 template <class F>
 void callback(F fn, Loc loc = Loc::current()) {
-  auto run = [fn = std::move(fn)](Args, Results&) mutable { fn(); };
+  auto run = [fn = std::move(fn)](internal::Args, internal::Results&) mutable { fn(); };
   internal::debug_callback_flat(internal::host_function(std::move(run)), {}, loc);
 }
 
@@ -71,14 +71,14 @@ void callback(F fn, Loc loc = Loc::current()) {
 
 /// The type a host function returns, and the line it stands on: x.type(), or make_type(f64, {3, 2}).
 struct ResultType {
-  Type type;
+  internal::Type type;
   Loc loc;
-  ResultType(Type t, Loc l = Loc::current()) : type(t), loc(l) {}
+  ResultType(internal::Type t, Loc l = Loc::current()) : type(t), loc(l) {}
 };
 struct ResultTypes {
-  std::vector<Type> types;
+  std::vector<internal::Type> types;
   Loc loc;
-  ResultTypes(std::vector<Type> t, Loc l = Loc::current()) : types(std::move(t)), loc(l) {}
+  ResultTypes(std::vector<internal::Type> t, Loc l = Loc::current()) : types(std::move(t)), loc(l) {}
 };
 
 /// fn(x...) as a function of arrays, computed by C++ that jaxpp cannot trace.  fn gets concrete Arrays, under vmap those of
@@ -89,10 +89,10 @@ template <class F, class... X>
 Array pure_callback(F fn, const ResultType& out, const X&... x) {
   internal::check_callback_operands<X...>();
   const Array v[] = {Array(x)..., Array()};
-  auto run = [fn = std::move(fn)](Args in, Results& y) mutable {
+  auto run = [fn = std::move(fn)](internal::Args in, internal::Results& y) mutable {
     y.push_back(Array(internal::call_with(fn, in, std::index_sequence_for<X...>())));
   };
-  Results y;
+  internal::Results y;
   internal::pure_callback_flat(internal::host_function(std::move(run)), {&out.type, 1},
                                {v, sizeof...(X)}, y, out.loc);
   return y[0];
@@ -101,11 +101,11 @@ template <class F, class... X>
 std::vector<Array> pure_callback(F fn, const ResultTypes& out, const X&... x) {
   internal::check_callback_operands<X...>();
   const Array v[] = {Array(x)..., Array()};
-  auto run = [fn = std::move(fn)](Args in, Results& y) mutable {
+  auto run = [fn = std::move(fn)](internal::Args in, internal::Results& y) mutable {
     for (Array a : internal::call_with(fn, in, std::index_sequence_for<X...>()))
       y.push_back(std::move(a));
   };
-  Results y;
+  internal::Results y;
   internal::pure_callback_flat(internal::host_function(std::move(run)),
                                {out.types.data(), out.types.size()}, {v, sizeof...(X)}, y, out.loc);
   return {y.begin(), y.end()};

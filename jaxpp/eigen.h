@@ -80,7 +80,7 @@ template <class T>
 requires internal::EigenExpression<T>
 struct ArrayTraits<T> {
   using S = typename T::Scalar;
-  static_assert(Scalar<typename internal::EigenScalar<S>::type>,
+  static_assert(internal::Scalar<typename internal::EigenScalar<S>::type>,
                 "jaxpp: no element type for this Eigen scalar.");
   static Array to_array(const T& t) {
     if constexpr (std::is_base_of_v<Eigen::DenseBase<T>, T>) {
@@ -154,7 +154,7 @@ Array adopt_transposed(Eigen::Matrix<S, R, C, O, MR, MC>&& m) {
 
 /// The elements of a rank-2 Array as a read-only Eigen map, without a copy.  S must be the element
 /// type; the map is valid as long as the Array lives.
-template <Scalar S>
+template <internal::Scalar S>
 auto as_eigen(const Array& x, Loc loc = Loc::current()) {
   using M = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   const auto elements = x.span<S>(loc);
@@ -164,20 +164,20 @@ auto as_eigen(const Array& x, Loc loc = Loc::current()) {
   return Eigen::Map<const M>(elements.data(), x.shape()[0], x.shape()[1]);
 }
 /// The elements of an Array of any rank, row-major, as a read-only column vector, without a copy.
-template <Scalar S>
+template <internal::Scalar S>
 auto as_eigen_vector(const Array& x, Loc loc = Loc::current()) {
   const auto elements = x.span<S>(loc);
   return Eigen::Map<const Eigen::Matrix<S, Eigen::Dynamic, 1>>(elements.data(),
                                                                Eigen::Index(elements.size()));
 }
 /// The map would outlive a temporary Array: name it, or copy with to_eigen.
-template <Scalar S>
+template <internal::Scalar S>
 auto as_eigen(const Array&&, Loc = Loc::current()) = delete;
-template <Scalar S>
+template <internal::Scalar S>
 auto as_eigen_vector(const Array&&, Loc = Loc::current()) = delete;
 
 /// A copy as an Eigen matrix; a vector becomes a column.
-template <Scalar S>
+template <internal::Scalar S>
 Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic> to_eigen(const Array& x,
                                                           Loc loc = Loc::current()) {
   const Array v = x.defined() && x.dtype() != dtype_of<S> ? x.astype(dtype_of<S>, loc) : x;

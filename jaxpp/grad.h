@@ -174,7 +174,7 @@ auto linear_transpose(const F& f, A&&... a) {
   auto in = internal::as_args<F>(std::forward<A>(a)...);
   using In = decltype(in);
   internal::InexactFlattened<F, In> run{f, in};
-  std::vector<Type> types;
+  std::vector<internal::Type> types;
   for (const Array& x : internal::inexact_leaves(in)) types.push_back(x.type());
   auto map = internal::LinearMap::linear(internal::flat(run), types, Loc());
   auto out_types = map.out_types();

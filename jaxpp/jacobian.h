@@ -60,7 +60,7 @@ struct Jacobian {
   template <class In, std::size_t... K>
   auto by_args(const In& in, std::index_sequence<K...> k) const {
     internal::PartlyFlattened run(f, in, k);
-    Results x = run.leaves(who, loc), out;
+    internal::Results x = run.leaves(who, loc), out;
     internal::jacobian_flat(internal::flat(run), args(x), mode, options, out, who, loc);
     std::size_t first = 0;
     auto tree = [&](const auto& arg) {

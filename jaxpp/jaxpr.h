@@ -21,8 +21,8 @@ class Jaxpr {
   std::string json() const;                     ///< the JSON form of the conformance corpus
   static Jaxpr from_json(const std::string& text);
   std::string dot() const;  ///< a Graphviz drawing
-  std::vector<Type> in_types() const;   // constants not included
-  std::vector<Type> out_types() const;
+  std::vector<internal::Type> in_types() const;   // constants not included
+  std::vector<internal::Type> out_types() const;
   std::size_t size() const;  ///< number of equations, nested ones included
   /// Re-types every equation; throws Error naming the first that is wrong.
   void check() const;
@@ -35,6 +35,6 @@ class Jaxpr {
 };
 std::ostream& operator<<(std::ostream&, const Jaxpr&);
 /// Runs a program: under a transform this is traced like any other code.
-std::vector<Array> eval_jaxpr(const Jaxpr&, Args args);
+std::vector<Array> eval_jaxpr(const Jaxpr&, internal::Args args);
 
 }  // namespace jaxpp

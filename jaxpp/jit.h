@@ -170,7 +170,7 @@ struct Jit {
   auto operator()(A&&... a) const {
     internal::CallArgs<F, A&&...> in(options.donate, std::forward<A>(a)...);
     internal::JitTracer<F, decltype(in)> run{f, in};
-    Results y;
+    internal::Results y;
     internal::jit_flat(*cache, options.name.c_str(), internal::flat(run), in.arrays(), in.key(),
                        &run.tree, y, in.donate, loc);
     return internal::rebuild<typename decltype(in)::R>(run.tree.get(), y);

@@ -101,7 +101,7 @@ auto jvp(const F& f, const P& primals, const T& tangents, Loc loc = Loc::current
         },
         tangents);
     auto run = internal::flattened(f, in);
-    Results x = internal::leaves(in), t, y, dy;
+    internal::Results x = internal::leaves(in), t, y, dy;
     internal::collect_tangents(internal::array_refs(in), internal::array_refs(dx), true, t, "jvp",
                                loc);
     internal::jvp_flat(internal::flat(run), args(x), args(t), y, dy, loc);

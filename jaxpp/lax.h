@@ -35,8 +35,8 @@ Array reshape(const Array& x, const Shape& new_sizes, Loc = Loc::current());    
 Array transpose(const Array& x, const Dims& permutation, Loc = Loc::current());  // x itself for the identity
 Array squeeze(const Array& x, const Dims& dimensions, Loc = Loc::current());
 Array expand_dims(const Array& x, const Dims& dimensions, Loc = Loc::current());
-Array concatenate(Args x, std::int64_t dimension, Loc = Loc::current());
-Array stack(Args x, std::int64_t axis, Loc = Loc::current());
+Array concatenate(internal::Args x, std::int64_t dimension, Loc = Loc::current());
+Array stack(internal::Args x, std::int64_t axis, Loc = Loc::current());
 std::vector<Array> unstack(const Array& x, std::int64_t axis, Loc = Loc::current());
 std::vector<Array> split(const Array& x, const Dims& sizes, std::int64_t axis, Loc = Loc::current());
 Array tile(const Array& x, const Dims& reps, Loc = Loc::current());
@@ -50,7 +50,7 @@ Array rev(const Array& x, const Dims& dimensions, Loc = Loc::current());
 Array iota(DType, const Shape& shape, std::int64_t dimension, Loc = Loc::current());
 std::vector<Array> iota_2x32_shape(const Shape& shape, Loc = Loc::current());  // high, low words
 /// An array of one value: a rank-0 constant, broadcast.
-Array full(Type, double value, Loc = Loc::current());
+Array full(internal::Type, double value, Loc = Loc::current());
 Array full_like(const Array& x, double value, Loc = Loc::current());
 Array zeros_like(const Array& x, Loc = Loc::current());
 
@@ -69,10 +69,10 @@ Array cumprod(const Array& x, std::int64_t axis, bool reverse = false, Loc = Loc
 Array cummax(const Array& x, std::int64_t axis, bool reverse = false, Loc = Loc::current());
 Array cummin(const Array& x, std::int64_t axis, bool reverse = false, Loc = Loc::current());
 Array cumlogsumexp(const Array& x, std::int64_t axis, bool reverse = false, Loc = Loc::current());
-std::vector<Array> sort(Args x, std::int64_t dimension, std::int64_t num_keys = 1, bool is_stable = true,
+std::vector<Array> sort(internal::Args x, std::int64_t dimension, std::int64_t num_keys = 1, bool is_stable = true,
                         Loc = Loc::current());
 std::pair<Array, Array> top_k(const Array& x, std::int64_t k, std::int64_t axis = -1, Loc = Loc::current());
-std::vector<Array> reduce(Args x, Args init, const JaxprPtr& jaxpr, const Dims& dimensions, Loc = Loc::current());
+std::vector<Array> reduce(internal::Args x, internal::Args init, const JaxprPtr& jaxpr, const Dims& dimensions, Loc = Loc::current());
 
 // ---- Contraction, indexing
 Array dot_general(const Array& x, const Array& y, const DotDims&, std::optional<DType> preferred_element_type = {},
@@ -89,8 +89,8 @@ Array scatter_min(const Array& x, const Array& indices, const Array& updates, co
                   Loc = Loc::current());
 Array scatter_max(const Array& x, const Array& indices, const Array& updates, const ScatterParams&,
                   Loc = Loc::current());
-Array dynamic_slice(const Array& x, Args starts, const Dims& slice_sizes, Loc = Loc::current());
-Array dynamic_update_slice(const Array& x, const Array& update, Args starts, Loc = Loc::current());
+Array dynamic_slice(const Array& x, internal::Args starts, const Dims& slice_sizes, Loc = Loc::current());
+Array dynamic_update_slice(const Array& x, const Array& update, internal::Args starts, Loc = Loc::current());
 
 // ---- Linear algebra, random bits
 Array cholesky(const Array& x, Loc = Loc::current());  // lower factor of the lower triangle; [..., n, n]

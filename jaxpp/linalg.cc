@@ -10,6 +10,7 @@
 #include "jaxpp/ops/linalg.h"
 
 namespace jaxpp::linalg {
+using namespace internal;
 namespace {
 using internal::CustomRule;
 

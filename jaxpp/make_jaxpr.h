@@ -15,7 +15,7 @@ struct MakeJaxpr {
   Jaxpr operator()(A&&... a) const {
     auto in = internal::as_args<F>(std::forward<A>(a)...);
     auto run = internal::flattened(f, in);
-    std::vector<Type> types;
+    std::vector<internal::Type> types;
     visit_leaves(in, [&](const Array& x) { types.push_back(x.type()); });
     return internal::make_jaxpr_flat(internal::flat(run), types, loc);
   }
@@ -34,7 +34,7 @@ struct EvalShape {
   template <class... A>
   auto operator()(A&&... a) const {
     using R = internal::Out<F, decltype(internal::as_args<F>(std::forward<A>(a)...))>;
-    std::vector<Type> types = MakeJaxpr<const F&>{f, loc}(std::forward<A>(a)...).out_types();
+    std::vector<internal::Type> types = MakeJaxpr<const F&>{f, loc}(std::forward<A>(a)...).out_types();
     if constexpr (std::same_as<R, Array>)
       return types[0];
     else

@@ -559,8 +559,8 @@ requires internal::NumbersAndArrays<X, L, H> Array clip(const X& x, const L& low
   return clip(a[0], a[1], a[2], loc);
 }
 template <class X, class Y>
-requires(Scalar<X> || Scalar<Y>) &&
-    (Scalar<X> || internal::ArrayArgument<X>)&&(Scalar<Y> || internal::ArrayArgument<Y>)Array
+requires(internal::Scalar<X> || internal::Scalar<Y>) &&
+    (internal::Scalar<X> || internal::ArrayArgument<X>)&&(internal::Scalar<Y> || internal::ArrayArgument<Y>)Array
     where(const Array& condition, const X& x, const Y& y, Loc loc = Loc::current()) {
   auto a = internal::weak_operands(x, y);
   return where(condition, a[0], a[1], loc);
@@ -579,14 +579,14 @@ bool allclose(const X& x, const Y& y, double rtol = 1e-5, double atol = 1e-8,
   auto a = internal::weak_operands(x, y);
   return allclose(a[0], a[1], rtol, atol, equal_nan, loc);
 }
-template <class A, Scalar V>
+template <class A, internal::Scalar V>
 requires internal::ArrayArgument<A> Array searchsorted(const A& a, V v,
                                                        std::string_view side = "left",
                                                        Loc loc = Loc::current()) {
   auto x = internal::weak_operands(a, v);
   return searchsorted(x[0], x[1], side, loc);
 }
-template <Scalar X>
+template <internal::Scalar X>
 Array interp(X x, const Array& xp, const Array& fp, Loc loc = Loc::current()) {
   auto a = internal::weak_operands(x, xp);
   return interp(a[0], a[1], fp, loc);

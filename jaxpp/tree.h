@@ -395,7 +395,7 @@ T tree_unflatten(T like, std::span<const Array> leaves, Loc loc = Loc::current()
 /// g) {...}, m, grads)
 template <class F, class T, class... Rest>
 T tree_map(F&& fn, T t, const Rest&... rest) {
-  std::array<Results, sizeof...(Rest)> others{internal::leaves(rest)...};
+  std::array<internal::Results, sizeof...(Rest)> others{internal::leaves(rest)...};
   std::size_t n = 0, i = 0;
   if constexpr (sizeof...(Rest) > 0) {
     visit_leaves(t, [&](const Array&) { ++n; });
@@ -442,9 +442,9 @@ TreeStructure<T> tree_structure(T t) {
 template <class T>
 struct Unravel {
   T like;
-  std::vector<Type> types;
+  std::vector<internal::Type> types;
   T operator()(const Array& flat, Loc loc = Loc::current()) const {
-    Results x;
+    internal::Results x;
     internal::unravel_flat(flat, types, x, loc);
     return internal::unflatten(like, args(x));
   }
@@ -454,7 +454,7 @@ struct Unravel {
 template <class T>
 requires(!std::is_convertible_v<const T&, Array>) std::pair<Array, Unravel<T>> ravel(
     const T& tree, Loc loc = Loc::current()) {
-  Results x = internal::leaves(tree);
+  internal::Results x = internal::leaves(tree);
   Unravel<T> back{tree, {}};
   for (const Array& a : x) back.types.push_back(a.type());
   visit_leaves(back.like, [](Array& a) { a = Array(false); });

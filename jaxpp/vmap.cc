@@ -3,12 +3,12 @@
 
 namespace jaxpp::internal {
 
-std::vector<int> leaf_axes(const AxisSpec& spec, const SmallVec<ArrayRefs, 4>& elements,
+std::vector<int> leaf_axes(const VmapAxes& spec, const SmallVec<ArrayRefs, 4>& elements,
                            const char* what, Loc loc) {
   std::vector<int> axes;
   std::size_t n_leaves = 0;
   for (auto& e : elements) n_leaves += e.size();
-  auto add = [&](const ArrayRefs& arrays, std::size_t i, const Axis& axis) {
+  auto add = [&](const ArrayRefs& arrays, std::size_t i, const VmapAxis& axis) {
     if (axis.per_leaf() && axis.axes().size() != arrays.size())
       fail<TypeError>("vmap: " + std::string(what) + " has axes_of " +
                           std::to_string(axis.axes().size()) + " leaves, but " +
@@ -18,7 +18,7 @@ std::vector<int> leaf_axes(const AxisSpec& spec, const SmallVec<ArrayRefs, 4>& e
     for (std::size_t k = 0; k < arrays.size(); ++k)
       if (arrays[k]->defined()) axes.push_back(axis.axes()[axis.per_leaf() ? k : 0]);
   };
-  const std::vector<Axis>& given = spec.axes();
+  const std::vector<VmapAxis>& given = spec.axes();
   if (!spec.listed() && given[0].per_leaf() &&
       elements.size() != 1) {  // one tree for the whole tuple
     ArrayRefs all;

@@ -15,11 +15,11 @@ struct LeafAxes {
 };
 /// The mapped axis of an argument or result: an int (negative: from the end), None, or
 /// axes_of(tree).
-class Axis {
+class VmapAxis {
  public:
-  Axis(int axis) : axes_{axis} {}
-  Axis(NoneType) : axes_{internal::kUnmapped} {}
-  Axis(LeafAxes t) : axes_(std::move(t.axes)), per_leaf_(true) {}
+  VmapAxis(int axis) : axes_{axis} {}
+  VmapAxis(NoneType) : axes_{internal::kUnmapped} {}
+  VmapAxis(LeafAxes t) : axes_(std::move(t.axes)), per_leaf_(true) {}
   bool per_leaf() const { return per_leaf_; }
   const std::vector<int>& axes() const { return axes_; }
 
@@ -28,23 +28,23 @@ class Axis {
   bool per_leaf_ = false;
 };
 /// One axis for all (.in_axes = 1), or one for each argument or result (.in_axes = {0, None}).
-class AxisSpec {
+class VmapAxes {
  public:
-  AxisSpec(int axis) : axes_{axis} {}
-  AxisSpec(NoneType) : axes_{None} {}
-  AxisSpec(LeafAxes t) : axes_{std::move(t)} {}
-  AxisSpec(std::initializer_list<Axis> axes) : axes_(axes), listed_(true) {}
+  VmapAxes(int axis) : axes_{axis} {}
+  VmapAxes(NoneType) : axes_{None} {}
+  VmapAxes(LeafAxes t) : axes_{std::move(t)} {}
+  VmapAxes(std::initializer_list<VmapAxis> axes) : axes_(axes), listed_(true) {}
   bool listed() const { return listed_; }
-  const std::vector<Axis>& axes() const { return axes_; }
+  const std::vector<VmapAxis>& axes() const { return axes_; }
 
  private:
-  std::vector<Axis> axes_;
+  std::vector<VmapAxis> axes_;
   bool listed_ = false;
 };
 
 struct VmapOptions {
-  AxisSpec in_axes = 0;         ///< for each argument; the leaves of a struct share it (or axes_of)
-  AxisSpec out_axes = 0;        ///< for each element of a returned tuple, or for each leaf
+  VmapAxes in_axes = 0;         ///< for each argument; the leaves of a struct share it (or axes_of)
+  VmapAxes out_axes = 0;        ///< for each element of a returned tuple, or for each leaf
   std::string axis_name{};      ///< makes psum, axis_index, ... available inside
   std::int64_t axis_size = -1;  ///< needed only where no argument is mapped
 };
@@ -91,7 +91,7 @@ SmallVec<ArrayRefs, 4> element_arrays(const T& t) {
 }
 /// One axis for each defined Array.  what: "in_axes" or "out_axes"; results may also be listed
 /// leaf by leaf.
-std::vector<int> leaf_axes(const AxisSpec& spec, const SmallVec<ArrayRefs, 4>& elements,
+std::vector<int> leaf_axes(const VmapAxes& spec, const SmallVec<ArrayRefs, 4>& elements,
                            const char* what, Loc loc);
 }  // namespace internal
 
@@ -104,13 +104,13 @@ struct Vmap {
   template <class... A>
   auto operator()(A&&... a) const {
     auto in = internal::as_args<F>(std::forward<A>(a)...);
-    Results x = internal::leaves(in), y;
+    internal::Results x = internal::leaves(in), y;
     auto in_axes =
         internal::leaf_axes(options.in_axes, internal::element_arrays(in), "in_axes", loc);
     auto lane = internal::flattened(f, in);
     std::vector<int> out_axes;
     std::span<const int> out_span;  // known when f has run, looked at after that
-    auto run = [&](Args lanes, Results& out) {
+    auto run = [&](internal::Args lanes, internal::Results& out) {
       lane(lanes, out);
       out_axes = internal::leaf_axes(options.out_axes, internal::element_arrays(*lane.result),
                                      "out_axes", loc);

@@ -528,21 +528,21 @@ TEST_CASE("api: checkpoint keeps values and derivatives") {
   auto block = [w](Array v) { return checkpoint_name(tanh(matmul(w, sin(v))), "act"); };
   auto loss = [](auto f) { return [f](Array v) { return sum(f(f(v))); }; };
   Array want = grad(loss(block))(x);
-  const std::vector<Policy> policies{save_nothing,
+  const std::vector<CheckpointPolicy> policies{save_nothing,
                                      save_everything,
                                      save_dots,
                                      save_dots_without_batch,
                                      save_named("act", "other"),
                                      save_dots | save_dots_without_batch,
                                      save_dots | save_named("act")};
-  for (const Policy& p : policies) {
+  for (const CheckpointPolicy& p : policies) {
     auto f = loss(checkpoint(block, {.policy = p}));
     CHECK(allclose(grad(f)(x), want, 1e-14, 0));
     CHECK(allclose(jit(grad(f))(x), want, 1e-14, 0));
     CHECK(allclose(hessian(f)(x), hessian(loss(block))(x), 1e-12, 1e-14));
     CHECK(allclose(jvp(f, x, x).second, dot(want, x), 1e-14, 0));
   }
-  auto count = [&](const Policy& p) {
+  auto count = [&](const CheckpointPolicy& p) {
     std::string s = make_jaxpr(grad(loss(checkpoint(block, {.policy = p}))))(x).to_string();
     std::size_t n = 0;
     for (auto at = s.find("sin "); at != s.npos; at = s.find("sin ", at + 1)) ++n;
@@ -655,7 +655,7 @@ const CustomPrimitive<> fragile = custom_primitive("test_fragile")
                                         tick();
                                         return x * 2;
                                       })
-                                      .shape([](Type x) {
+                                      .shape([](const Aval* x) {
                                         tick();
                                         return x;
                                       })

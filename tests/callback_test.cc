@@ -6,6 +6,7 @@
 #include "jaxpp/jaxpp.h"
 
 using namespace jaxpp;
+using namespace jaxpp::internal;
 using Catch::Matchers::Contains;
 
 namespace {

@@ -11,6 +11,7 @@
 #include "jaxpp/flat.h"
 
 namespace jaxpp::testing {
+using namespace internal;
 
 using Fn = std::function<void(Args, Results&)>;
 using Arrays = std::vector<Array>;

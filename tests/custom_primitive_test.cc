@@ -6,6 +6,7 @@
 #include "jaxpp/jaxpp.h"
 
 using namespace jaxpp;
+using namespace jaxpp::internal;
 using namespace jaxpp::testing;
 using Catch::Matchers::Contains;
 

@@ -5,6 +5,7 @@
 #include <limits>
 
 using namespace jaxpp;
+using namespace jaxpp::internal;
 
 namespace {
 Array x234() { return arange(24., f64).reshape({2, 3, 4}); }

@@ -13,6 +13,7 @@
 #include "rule_samples.h"
 
 using namespace jaxpp;
+using namespace jaxpp::internal;
 using namespace jaxpp::testing;
 
 namespace {

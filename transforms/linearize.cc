@@ -2,6 +2,7 @@
 //
 //   linearize f x = (f x, dx -> D f(x) dx);     grad f x = (D f(x))^T 1.
 // A jvp rule runs once: its primal half is done by the parent trace at once, its tangent half is recorded.
+#include "jaxpp/core/user_functions.h"
 #include "jaxpp/flat.h"
 #include "jaxpp/ops/rules.h"
 #include "transforms/transforms.h"

@@ -140,7 +140,7 @@ void integer_pow_kernel(Args x, Params p, Array* z) {
   const std::int64_t n = p.as<PowParams>().y;
   by_dtype(z->dtype(), [&](auto t) {
     using T = decltype(t);
-    if constexpr (in_domain(Domain::Number, dtype_of<T>)) {
+    if constexpr (in_domain(Domain::Numeric, dtype_of<T>)) {
       using scalar::divide, scalar::like, scalar::multiply;
       const auto positive = n < 0 ? -std::uint64_t(n) : std::uint64_t(n);
       switch (n) {

@@ -8,6 +8,7 @@
 #include "jaxpp/lax.h"
 
 namespace jaxpp {
+using namespace internal;
 
 std::string to_string(const Shape& s) {
   std::string t = "(";

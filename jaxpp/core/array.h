@@ -15,9 +15,7 @@ namespace jaxpp {
 
 struct Primitive;
 class Array;
-struct Index;
 class IndexedArray;
-struct Literal;
 
 /// Customization point: how a foreign matrix type becomes an Array (jaxpp/eigen.h specializes it).
 template <class T>
@@ -28,6 +26,8 @@ concept ArrayLike = requires(const T& t) {
 };
 
 namespace internal {
+struct Index;
+struct Literal;
 
 enum class Storage : std::uint32_t { own, external, alias };
 struct Node {
@@ -111,24 +111,24 @@ inline Node* node_new(Type t, std::uint64_t trace) {
 class Array {
  public:
   Array() = default;  ///< null: no array at all (an empty node of a pytree)
-  template <Scalar T>
+  template <internal::Scalar T>
   Array(T v) : Array(make(scalar_type(dtype_of<T>))) {
     using E = std::conditional_t<std::is_same_v<T, long double>, double, T>;
     *static_cast<E*>(node_->data) = E(v);
   }
-  Array(std::initializer_list<Literal>
+  Array(std::initializer_list<internal::Literal>
             v);  ///< {1, 2, 3}, {{1., 2.}, {3., 4.}}, {x * y, z}: any depth, any mix
   template <ArrayLike T>
   Array(const T& t) : Array(ArrayTraits<std::remove_cvref_t<T>>::to_array(t)) {}
   /// A copy of `values`, with shape [n], or with `shape` (row-major).
-  template <Scalar T>
+  template <internal::Scalar T>
   explicit Array(std::span<const T> values) : Array(values, Shape{std::int64_t(values.size())}) {}
-  template <Scalar T>
+  template <internal::Scalar T>
   Array(std::span<const T> values, const Shape& shape, Loc loc = Loc::current())
       : Array(copy_of(dtype_of<T>, values.data(), std::int64_t(values.size()), shape, loc)) {}
   /// From a vector, or nested vectors of equal lengths: explicit, because it copies.
   template <class T>
-  requires(Scalar<T> && !std::is_same_v<T, bool>) explicit Array(const std::vector<T>& v)
+  requires(internal::Scalar<T> && !std::is_same_v<T, bool>) explicit Array(const std::vector<T>& v)
       : Array(std::span<const T>(v)) {}
   template <class T>
   explicit Array(const std::vector<std::vector<T>>& v, Loc loc = Loc::current())
@@ -163,39 +163,39 @@ class Array {
   DType dtype() const { return node_->type->dtype; }
 
   /// The value of a one-element array.  Throws ConcretizationError on a traced array, TypeError on more elements.
-  template <Scalar T = double>
+  template <internal::Scalar T = double>
   T item(Loc loc = Loc::current()) const;
-  template <Scalar T>
+  template <internal::Scalar T>
   requires(!std::is_same_v<T, bool>) explicit operator T() const {
     return item<T>(node_ ? node_->loc : Loc::current());
   }
   /// The elements, row-major, without a copy.  T must be the element type; the view lives as long as this Array.
-  template <Scalar T>
+  template <internal::Scalar T>
   std::span<const T> span(Loc loc = Loc::current()) const {
     check_readable(dtype_of<T>, loc);
     return {data<T>(), std::size_t(size())};
   }
-  template <Scalar T = double>
+  template <internal::Scalar T = double>
   std::vector<T> to_vector(Loc loc = Loc::current()) const;  ///< the elements, converted to T
 
   Array astype(DType, Loc = Loc::current()) const;
   Array reshape(const Shape&, Loc = Loc::current()) const;  ///< one size may be -1
 
   /// Indexing: int, Slice, All, None (new axis), Ellipsis, integer and bool Arrays; as numpy's, out of range throws.
-  Array operator()(const Index&) const;
-  Array operator()(const Index&, const Index&) const;
-  Array operator()(const Index&, const Index&, const Index&) const;
-  Array operator()(const Index&, const Index&, const Index&, const Index&) const;
-  Array operator()(const Index&, const Index&, const Index&, const Index&, const Index&) const;
+  Array operator()(const internal::Index&) const;
+  Array operator()(const internal::Index&, const internal::Index&) const;
+  Array operator()(const internal::Index&, const internal::Index&, const internal::Index&) const;
+  Array operator()(const internal::Index&, const internal::Index&, const internal::Index&, const internal::Index&) const;
+  Array operator()(const internal::Index&, const internal::Index&, const internal::Index&, const internal::Index&, const internal::Index&) const;
   /// Functional updates: x.at(i).set(v), .add, .mul, .min, .max.  Updates out of range are dropped, as in JAX.
-  IndexedArray at(const Index&) const&;
-  IndexedArray at(const Index&, const Index&) const&;
-  IndexedArray at(const Index&, const Index&, const Index&) const&;
-  IndexedArray at(const Index&, const Index&, const Index&, const Index&) const&;
-  IndexedArray at(const Index&) &&;  // the sole owner is updated in place
-  IndexedArray at(const Index&, const Index&) &&;
-  IndexedArray at(const Index&, const Index&, const Index&) &&;
-  IndexedArray at(const Index&, const Index&, const Index&, const Index&) &&;
+  IndexedArray at(const internal::Index&) const&;
+  IndexedArray at(const internal::Index&, const internal::Index&) const&;
+  IndexedArray at(const internal::Index&, const internal::Index&, const internal::Index&) const&;
+  IndexedArray at(const internal::Index&, const internal::Index&, const internal::Index&, const internal::Index&) const&;
+  IndexedArray at(const internal::Index&) &&;  // the sole owner is updated in place
+  IndexedArray at(const internal::Index&, const internal::Index&) &&;
+  IndexedArray at(const internal::Index&, const internal::Index&, const internal::Index&) &&;
+  IndexedArray at(const internal::Index&, const internal::Index&, const internal::Index&, const internal::Index&) &&;
 
   Array& operator+=(const struct Operand&) &;
   Array& operator-=(const struct Operand&) &;
@@ -203,7 +203,7 @@ class Array {
   Array& operator/=(const struct Operand&) &;
 
   // -- For the library's own layers
-  static Array make(Type t) {  // uninitialized
+  static Array make(internal::Type t) {  // uninitialized
     internal::Node* n = internal::node_new(t, 0);
     std::size_t bytes = std::size_t(t->size) * width(t->dtype);
     n->data = bytes <= sizeof n->slot ? n->slot : internal::buffer_new(bytes);
@@ -219,10 +219,10 @@ class Array {
     return adopt(n);
   }
   /// Elements of `of` from a byte offset on, under another type.  Shares the memory.
-  static Array alias(const Array& of, Type t, std::size_t offset = 0);
+  static Array alias(const Array& of, internal::Type t, std::size_t offset = 0);
   internal::Node* node() const { return node_; }
   internal::Node* take() { return std::exchange(node_, nullptr); }
-  Type type() const { return node_->type; }
+  internal::Type type() const { return node_->type; }
   bool concrete() const { return node_->trace == 0; }
   /// Nobody else can see the elements: they may be overwritten.
   bool unique() const {
@@ -246,13 +246,13 @@ class Array {
 };
 static_assert(sizeof(Array) == sizeof(internal::Node*) && std::is_standard_layout_v<Array>);
 
-template <Scalar T>
+template <internal::Scalar T>
 T Array::item(Loc loc) const {
   std::conditional_t<std::is_same_v<T, long double>, double, T> v;
   read_item(dtype_of<T>, &v, loc);
   return T(v);
 }
-template <Scalar T>
+template <internal::Scalar T>
 std::vector<T> Array::to_vector(Loc loc) const {
   static_assert(!std::is_same_v<T, bool>,
                 "jaxpp: use to_vector<std::uint8_t>: std::vector<bool> has no elements.");
@@ -269,6 +269,7 @@ Array Array::stack_rows(const std::vector<std::vector<T>>& v, Loc loc) {
 
 /// One element of a braced literal: a number, an Array, or a nested list.  A list of two or more Arrays stacks them; a
 /// list of exactly one Array is that Array (so `Array b{a}` copies, whichever way a compiler resolves CWG 2137).
+namespace internal {
 struct Literal {
   DType dtype = DType::f64;
   std::complex<double> number;
@@ -293,6 +294,8 @@ struct Literal {
       : list(v), is_list(true), loc(l) {}
 };
 
+}  // namespace internal
+
 /// Slice(start, stop, step) as numpy's start:stop:step; None leaves a bound open.
 struct Slice {
   struct Bound {
@@ -308,6 +311,7 @@ struct Slice {
 };
 
 /// One item of an index expression, with the line it was written on.
+namespace internal {
 struct Index {
   enum Kind { integer, slice, new_axis, ellipsis, array } kind;
   std::int64_t value = 0;
@@ -324,13 +328,17 @@ struct Index {
   Index(const Array& a, Loc l = Loc::current()) : kind(array), indices(a), loc(l) {}
   Index(std::initializer_list<int> a, Loc l = Loc::current());
 };
+
+}  // namespace internal
+namespace internal {
 using Indices = std::vector<Index>;
-Array index(const Array& x, std::span<const Index>, Loc);
+}  // namespace internal
+Array index(const Array& x, std::span<const internal::Index>, Loc);
 
 /// x.at(index): what x(index) selects, to be updated.  All updates give a new array.
 class IndexedArray {
  public:
-  IndexedArray(Array x, Indices i) : x_(std::move(x)), index_(std::move(i)) {}
+  IndexedArray(Array x, internal::Indices i) : x_(std::move(x)), index_(std::move(i)) {}
   Array get() const { return index(x_, index_, index_[0].loc); }
   Array set(const struct Operand& v);
   Array add(const struct Operand& v);
@@ -340,7 +348,7 @@ class IndexedArray {
 
  private:
   Array x_;
-  Indices index_;
+  internal::Indices index_;
 };
 
 /// An operand of an operator or of an update: an Array or a number, and the line it stands on.  (An operator cannot have
@@ -353,11 +361,11 @@ struct Operand {
   Loc loc;
   Operand(const Array& a, Loc l = Loc::current()) : node(a.node()), loc(l) {}
   Operand(Array&& a, Loc l = Loc::current()) : node(a.node()), temporary(true), loc(l) {}
-  template <Scalar T>
+  template <internal::Scalar T>
   Operand(T v, Loc l = Loc::current()) : number(v), weak(true), loc(l) {
     node = number.node();
   }
-  Operand(std::initializer_list<Literal> v, Loc l = Loc::current()) : number(v), loc(l) {
+  Operand(std::initializer_list<internal::Literal> v, Loc l = Loc::current()) : number(v), loc(l) {
     node = number.node();
   }
   template <ArrayLike T>

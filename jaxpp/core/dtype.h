@@ -59,12 +59,14 @@ template <class T>
 inline constexpr bool is_half = std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>;
 
 /// C++ numbers that may stand where an Array is expected.
+namespace internal {
 template <class T>
 concept Scalar = std::is_arithmetic_v<T> || std::is_same_v<T, float16> || std::is_same_v<T, bfloat16> ||
                  std::is_same_v<T, std::complex<float>> || std::is_same_v<T, std::complex<double>>;
+}  // namespace internal
 
 /// The element type of a C++ type: int is i32, long i64, double f64.
-template <Scalar T>
+template <internal::Scalar T>
 inline constexpr DType dtype_of = [] {
   if constexpr (std::is_same_v<T, bool>) return DType::b1;
   else if constexpr (std::is_integral_v<T>) {

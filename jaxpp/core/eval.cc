@@ -2,6 +2,7 @@
 #include "jaxpp/core/backend.h"
 
 namespace jaxpp {
+using namespace internal;
 namespace internal {
 
 void eval_jaxpr(const JaxprBody& j, Args in, Results& out) {

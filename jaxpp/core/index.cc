@@ -10,6 +10,7 @@
 #include "jaxpp/lax.h"
 
 namespace jaxpp {
+using namespace internal;
 namespace internal {
 namespace {
 

@@ -2,6 +2,7 @@
 #include "jaxpp/core/jaxpr.h"
 
 namespace jaxpp {
+using namespace internal;
 
 std::vector<Type> Jaxpr::in_types() const {
   auto t = body_->in_types();

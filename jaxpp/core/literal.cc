@@ -9,6 +9,7 @@
 #include "jaxpp/operators.h"
 
 namespace jaxpp {
+using namespace internal;
 
 using internal::fail;
 using internal::user_loc;

@@ -24,14 +24,18 @@ using JaxprPtr = std::shared_ptr<const internal::JaxprBody>;
 using CustomPtr = std::shared_ptr<const internal::CustomRule>;
 
 /// A static number of any kind, as parameters hold it (gather's fill_value).
+namespace internal {
 using Number = std::variant<bool, std::int64_t, std::uint64_t, double, std::complex<double>>;
+}  // namespace internal
 
 /// Opaque state of a primitive (a host callback): compared by identity, printed by name.
+namespace internal {
 struct Opaque {
   std::string name;
   std::shared_ptr<const void> value;
   bool operator==(const Opaque&) const = default;
 };
+}  // namespace internal
 
 /// Sees the fields of a parameter struct, one by one.  One class per use: printer, parser, hash, JSON writer and reader.
 class FieldVisitor {
@@ -43,16 +47,16 @@ class FieldVisitor {
   virtual void field(const char* name, std::string&) = 0;
   virtual void field(const char* name, DType&) = 0;
   virtual void field(const char* name, std::optional<DType>&) = 0;
-  virtual void field(const char* name, std::optional<Number>&) = 0;
+  virtual void field(const char* name, std::optional<internal::Number>&) = 0;
   virtual void field(const char* name, Dims&) = 0;
   virtual void field(const char* name, std::optional<Dims>&) = 0;
   virtual void field(const char* name, std::vector<Dims>&) = 0;  // padding_config, perm
   virtual void field(const char* name, std::vector<std::string>&) = 0;
-  virtual void field(const char* name, std::vector<Type>&) = 0;
+  virtual void field(const char* name, std::vector<internal::Type>&) = 0;
   virtual void field(const char* name, JaxprPtr&) = 0;
   virtual void field(const char* name, std::vector<JaxprPtr>&) = 0;
   virtual void field(const char* name, CustomPtr&) = 0;
-  virtual void field(const char* name, Opaque&) = 0;
+  virtual void field(const char* name, internal::Opaque&) = 0;
   /// An enumeration, by the names of its members.
   virtual void enumeration(const char* name, int& value, std::span<const char* const> names) = 0;
   /// A nested struct: its fields come between these two.
@@ -108,6 +112,7 @@ inline constexpr ParamsOps params_ops = {
     .visit = [](const void* p, FieldVisitor& v) { const_cast<P*>(static_cast<const P*>(p))->visit_fields(v); }};
 
 /// A view of parameters; the callee does not keep it.
+namespace internal {
 struct Params {
   const void* data = nullptr;
   const ParamsOps* ops = nullptr;
@@ -122,5 +127,6 @@ struct Params {
   }
   bool operator==(const Params& o) const { return ops == o.ops && (!ops || data == o.data || ops->equal(data, o.data)); }
 };
+}  // namespace internal
 
 }  // namespace jaxpp

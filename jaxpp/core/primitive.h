@@ -7,10 +7,12 @@
 
 namespace jaxpp {
 
+namespace internal {
 using Args = std::span<const Array>;
 using Types = std::span<const Type>;
 using Results = SmallVec<Array, 4>;
-inline Args args(const Results& r) { return {r.data(), r.size()}; }
+}  // namespace internal
+inline internal::Args args(const internal::Results& r) { return {r.data(), r.size()}; }
 
 namespace internal {
 class JaxprTrace;
@@ -20,8 +22,8 @@ class Accumulator;
 /// Forward mode.  At least one dx is not a zero; a null dx is a symbolic zero, and so is a null dy (the initial value).
 struct JvpRule {
   const Primitive& prim;
-  Args x, dx;
-  Params params;
+  internal::Args x, dx;
+  internal::Params params;
   Array *y, *dy;
   internal::JaxprTrace* tangent = nullptr;  // linearize rules: where to record what is linear in dx
 };
@@ -29,11 +31,11 @@ struct JvpRule {
 /// axis).  A rule sets y and y_axis (initially -1).
 struct BatchRule {
   const Primitive& prim;
-  Args x;
+  internal::Args x;
   const int* axis;
   std::int64_t size;
   const std::string& axis_name;  // "" when the axis has none
-  Params params;
+  internal::Params params;
   Array* y;
   int* y_axis;
 };
@@ -41,9 +43,9 @@ struct BatchRule {
 /// not).  A rule adds to the cotangents of the operands that are wanted.
 struct TransposeRule {
   const Primitive& prim;
-  Args x, ct;
-  Params params;
-  Types x_types;
+  internal::Args x, ct;
+  internal::Params params;
+  internal::Types x_types;
   std::span<internal::Accumulator* const> into;  // null where x[i] is known or its cotangent unwanted
   bool linear(std::size_t i) const { return !x[i].defined(); }
   bool wanted(std::size_t i) const { return into[i]; }
@@ -54,32 +56,34 @@ struct TransposeRule {
 
 /// How a primitive computes.  Block and library kernels are installed by a backend (backends/backend.h); a user's own
 /// primitive brings its kernel.
+namespace internal {
 struct Kernel {
   void (*run)(Args x, Params, Array* y) = nullptr;
   bool allocates = false;     // run makes its outputs itself; otherwise they are allocated from the shape rule
   std::uint32_t in_place = 0;  // bit i: output 0 may share the buffer of operand i, if their types agree
 };
+}  // namespace internal
 
 struct Primitive {
   const char* name;
-  void (*shape)(Types x, Params, Type* y) = nullptr;  // throws internal::RuleError: a message without location
+  void (*shape)(internal::Types x, internal::Params, internal::Type* y) = nullptr;  // throws internal::RuleError: a message without location
   void (*jvp)(JvpRule&) = nullptr;
   void (*linearize)(JvpRule&) = nullptr;  // instead of jvp where one call must be split into a known and a linear part
   void (*transpose)(TransposeRule&) = nullptr;  // linear primitives only
   void (*batch)(BatchRule&) = nullptr;
-  std::size_t (*num_outputs)(Params) = nullptr;  // null: one
+  std::size_t (*num_outputs)(internal::Params) = nullptr;  // null: one
   const ParamsOps* params = nullptr;             // null: none
   bool differentiable = true;                    // false: outputs never carry tangents
   bool effects = false;                          // never dropped, merged or reordered
-  bool (*uses_axis)(Params, const std::string& name) = nullptr;  // collectives and calls: mentions a named axis
-  mutable std::atomic<const Kernel*> kernel{nullptr};
+  bool (*uses_axis)(internal::Params, const std::string& name) = nullptr;  // collectives and calls: mentions a named axis
+  mutable std::atomic<const internal::Kernel*> kernel{nullptr};
 
-  std::size_t outputs(Params p) const { return num_outputs ? num_outputs(p) : 1; }
+  std::size_t outputs(internal::Params p) const { return num_outputs ? num_outputs(p) : 1; }
   /// Hands the operation to the thread's current trace.  A member, not a free function: with a std::span argument,
   /// std::bind would win overload resolution and do nothing.
-  void bind(Args, Params, Array* y, Loc) const;
+  void bind(internal::Args, internal::Params, Array* y, Loc) const;
   template <std::same_as<Array>... A>
-  Array apply(Params p, Loc loc, const A&... x) const {
+  Array apply(internal::Params p, Loc loc, const A&... x) const {
     internal::Node* in[] = {x.node()..., nullptr};
     Array y;
     bind({reinterpret_cast<const Array*>(in), sizeof...(A)}, p, &y, loc);

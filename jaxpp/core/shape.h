@@ -20,12 +20,14 @@ struct Aval {
   std::int64_t size;
   std::string str() const;  // "f32[3,4]"
 };
+namespace internal {
 using Type = const Aval*;
-Type make_type(DType, const Shape&);  // throws TypeError on a negative size or a product beyond int64
+}  // namespace internal
+internal::Type make_type(DType, const Shape&);  // throws TypeError on a negative size or a product beyond int64
 namespace internal {
 extern const Aval scalar_types[kNumDTypes];
 }
-inline Type scalar_type(DType d) { return &internal::scalar_types[int(d)]; }
+inline internal::Type scalar_type(DType d) { return &internal::scalar_types[int(d)]; }
 
 /// Axes of a reduction: sum(x), sum(x, 0), sum(x, {0, 1}), sum(x, {0}).  Integers only.
 class Axes {

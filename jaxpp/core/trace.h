@@ -83,7 +83,7 @@ const AxisFrame* find_axis(const std::string& name);
 
 }  // namespace jaxpp::internal
 namespace jaxpp {
-inline void Primitive::bind(Args x, Params p, Array* y, Loc loc) const {
+inline void Primitive::bind(internal::Args x, internal::Params p, Array* y, Loc loc) const {
   internal::bind_in(internal::context.trace, *this, x, p, y, loc);
 }
 }  // namespace jaxpp

@@ -261,7 +261,7 @@ Array lax::convert_element_type(const Array& x, DType d, Loc loc) {
 // ---- integer_pow
 namespace {
 void integer_pow_shape(Types in, Params p, Type* out) {
-  *out = unary_type("integer_pow", Domain::Number, in);
+  *out = unary_type("integer_pow", Domain::Numeric, in);
   const std::int64_t y = p.as<PowParams>().y;
   if (y < 0 && is_integer(in[0]->dtype)) [[unlikely]]
     rule_error("integer_pow: " + in[0]->str() + " cannot be raised to the negative power " +

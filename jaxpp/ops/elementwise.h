@@ -9,7 +9,7 @@ namespace jaxpp::internal {
 enum class Domain {
   Any,
   Ordered,  // all but complex
-  Number,   // all but bool
+  Numeric,   // all but bool
   Real,     // integers and floats
   Inexact,  // floats and complex
   Float,
@@ -20,7 +20,7 @@ constexpr bool in_domain(Domain domain, DType d) {
   switch (domain) {
     case Domain::Any: return true;
     case Domain::Ordered: return !is_complex(d);
-    case Domain::Number: return !is_bool(d);
+    case Domain::Numeric: return !is_bool(d);
     case Domain::Real: return is_integer(d) || is_float(d);
     case Domain::Inexact: return is_inexact(d);
     case Domain::Float: return is_float(d);

@@ -146,7 +146,7 @@ struct GatherDims {
 };
 struct GatherParams {
   GatherDims dimension_numbers;
-  std::optional<Number> fill_value;
+  std::optional<internal::Number> fill_value;
   bool indices_are_sorted = false;
   IndexMode mode = IndexMode::CLIP;
   Dims slice_sizes;
@@ -190,7 +190,7 @@ struct CallParams {  // jit, remat2
 };
 struct RematParams {
   JaxprPtr jaxpr;
-  Opaque policy;  // which results the backward pass keeps; empty: none
+  internal::Opaque policy;  // which results the backward pass keeps; empty: none
   JAXPP_PARAMS(RematParams, jaxpr, policy)
 };
 struct ScanParams {  // operands and body: consts, carry, xs -> carry, ys
@@ -219,7 +219,7 @@ struct CustomParams {  // custom_jvp_call, custom_vjp_call
 };
 struct CustomLinParams {
   std::int64_t num_res = 0;
-  std::vector<Type> out_types;
+  std::vector<internal::Type> out_types;
   CustomPtr rule;
   JAXPP_PARAMS(CustomLinParams, num_res, out_types, rule)
 };
@@ -232,8 +232,8 @@ struct ArityParams {  // optimization_barrier, device_put: the number of operand
   JAXPP_PARAMS(ArityParams, n)
 };
 struct CallbackParams {  // debug_callback, pure_callback
-  Opaque callback;
-  std::vector<Type> out_types;
+  internal::Opaque callback;
+  std::vector<internal::Type> out_types;
   JAXPP_PARAMS(CallbackParams, callback, out_types)
 };
 
