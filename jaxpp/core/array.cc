@@ -177,16 +177,19 @@ namespace {
 }
 }  // namespace
 
-std::int64_t Array::shape(int axis) const {
+std::int64_t Array::shape(int axis, Loc loc) const {
   int i = axis < 0 ? axis + ndim() : axis;
   if (i < 0 || i >= ndim())
-    internal::fail("shape: " + type()->str() + " has no axis " + std::to_string(axis) + ".",
-                   Loc::current(), "E03");
+    internal::fail("shape: " + type()->str() + " has no axis " + std::to_string(axis) + ".", loc,
+                   "E03");
   return shape()[std::size_t(i)];
 }
 Array::operator bool() const {
   if (!node_) throw TypeError("bool: the array is null.  [E04]");
   if (!concrete()) not_concrete(*this, "bool", node_->loc);
+  if (size() != 1)
+    internal::fail("bool: needs one element, the array is " + type()->str() + ".", Loc(), "E06",
+                   "Use any(x) or all(x).");
   return item<bool>();
 }
 void Array::check_readable(DType want, Loc loc) const {

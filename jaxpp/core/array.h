@@ -157,7 +157,7 @@ class Array {
   bool defined() const { return node_; }
   explicit operator bool() const;  ///< the value of a one-element array, as in `if (x < 2)`
   const Shape& shape() const { return node_->type->shape; }
-  std::int64_t shape(int axis) const;  ///< negative axes count from the end
+  std::int64_t shape(int axis, Loc = Loc::current()) const;  ///< negative axes count from the end
   int ndim() const { return int(node_->type->shape.size()); }
   std::int64_t size() const { return node_->type->size; }
   DType dtype() const { return node_->type->dtype; }
@@ -167,7 +167,7 @@ class Array {
   T item(Loc loc = Loc::current()) const;
   template <internal::Scalar T>
   requires(!std::is_same_v<T, bool>) explicit operator T() const {
-    return item<T>(node_ ? node_->loc : Loc::current());
+    return item<T>(made_at());
   }
   /// The elements, row-major, without a copy.  T must be the element type; the view lives as long as this Array.
   template <internal::Scalar T>
@@ -240,6 +240,8 @@ class Array {
   static Array stack_rows(const std::vector<std::vector<T>>& v, Loc loc);
   static Array stack(std::span<const Array> rows, Loc);
   void check_readable(DType, Loc) const;
+  /// A conversion has no location of its own: that of the operation which made a traced value.
+  Loc made_at() const { return node_ && !concrete() ? node_->loc : Loc(); }
   void read_item(DType, void* out, Loc) const;
   void read_all(DType, void* out, Loc) const;
   internal::Node* node_ = nullptr;

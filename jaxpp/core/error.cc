@@ -20,7 +20,7 @@ std::string trail_text() {
   std::string s;
   for (const TrailFrame* t = trail; t; t = t->outer)
     s += (s.empty() ? ", while tracing the function given to " : " inside ") +
-         std::string(t->transform) + " (" + where(t->loc) + ")";
+         std::string(t->transform) + (t->loc.line() ? " (" + where(t->loc) + ")" : "");
   return s;
 }
 }  // namespace
@@ -29,7 +29,9 @@ template <class E>
 void fail(const std::string& what, Loc loc, const char* id, const std::string& remedy) {
   std::string s = what;
   if (*id) s += std::string("  [") + id + "]";
-  s += "\n  at " + where(loc) + trail_text() + ".";
+  std::string at = loc.line() ? "at " + where(loc) : "", during = trail_text();  // line 0: unknown
+  if (at.empty() && !during.empty()) during.erase(0, 2);
+  if (!(at + during).empty()) s += "\n  " + at + during + ".";
   if (!remedy.empty()) s += "\n  " + remedy;
   throw E(s);
 }
