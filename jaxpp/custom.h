@@ -170,7 +170,8 @@ struct CustomJvp {
       using Call = internal::CustomCall<F, Rule, In>;
       auto held = std::make_shared<Call>(Call{f, rule, internal::skeleton(std::move(in)), loc});
       internal::CustomFns fns;
-      fns.jvp = [](const void* self, internal::Args p, internal::Args t, internal::Results& y, internal::Results& dy) {
+      fns.jvp = [](const void* self, internal::Args p, internal::Args t, internal::Results& y,
+                   internal::Results& dy) {
         auto& c = *static_cast<const Call*>(self);
         In primals = c.arguments(p), tangents = c.arguments(t);
         auto out = internal::call_jvp_rule(c.derivative, primals, tangents, I());
@@ -233,7 +234,8 @@ struct CustomVjp {
       auto held = std::make_shared<Call>(
           Call{f, Derivative(fwd, bwd), internal::skeleton(std::move(in)), loc});
       internal::CustomFns fns;
-      fns.fwd = [](const void* self, internal::Args p, internal::Results& y, internal::Results& res) {
+      fns.fwd = [](const void* self, internal::Args p, internal::Results& y,
+                   internal::Results& res) {
         auto& c = *static_cast<const Call*>(self);
         In primals = c.arguments(p);
         Pair out = internal::call_with(c.derivative.fwd, primals);
@@ -243,7 +245,8 @@ struct CustomVjp {
         internal::flatten(out.second, res);
         c.derivative.note(value, out.second);
       };
-      fns.bwd = [](const void* self, internal::Args res, internal::Args ct, internal::Results& x_ct) {
+      fns.bwd = [](const void* self, internal::Args res, internal::Args ct,
+                   internal::Results& x_ct) {
         auto& c = *static_cast<const Call*>(self);
         auto s = c.derivative.structure.load();
         Res residuals = internal::unflatten(s->residuals, res);

@@ -247,7 +247,8 @@ class CustomPrimitive {
   std::vector<Array> all(internal::Args x, Loc loc = Loc::current()) const requires(!kParams) {
     return bind(x, internal::Params(), loc);
   }
-  std::vector<Array> all(const P& params, internal::Args x, Loc loc = Loc::current()) const requires kParams {
+  std::vector<Array> all(const P& params, internal::Args x,
+                         Loc loc = Loc::current()) const requires kParams {
     return bind(x, internal::Params(params), loc);
   }
   const Primitive& primitive() const { return *prim_; }

@@ -78,7 +78,8 @@ struct ResultType {
 struct ResultTypes {
   std::vector<internal::Type> types;
   Loc loc;
-  ResultTypes(std::vector<internal::Type> t, Loc l = Loc::current()) : types(std::move(t)), loc(l) {}
+  ResultTypes(std::vector<internal::Type> t, Loc l = Loc::current())
+      : types(std::move(t)), loc(l) {}
 };
 
 /// fn(x...) as a function of arrays, computed by C++ that jaxpp cannot trace.  fn gets concrete Arrays, under vmap those of

@@ -43,8 +43,8 @@ void basis(Types t, Results& rows);
 inline constexpr int kUnmapped = -1000000;
 /// axes[i]: the mapped axis of x[i] (may be negative), or kUnmapped; axis_size -1: from the arguments.
 /// out_axes: for each result, or one entry for all; looked at when f has returned, which may set it.
-void vmap_flat(FlatFn f, Args x, std::span<const int> axes, const std::span<const int>& out_axes, std::int64_t axis_size,
-               const std::string& axis_name, Results& y, Loc loc);
+void vmap_flat(FlatFn f, Args x, std::span<const int> axes, const std::span<const int>& out_axes,
+               std::int64_t axis_size, const std::string& axis_name, Results& y, Loc loc);
 
 // ---- jit
 /// What is part of the cache key but not traced: static leaves and the structure of containers.
@@ -60,7 +60,8 @@ class JitCache {
   JitCache();
   JitCache(const JitCache&) = delete;
   ~JitCache();
-  std::string explain() const;  // one line per compilation: what differed from the nearest earlier call
+  std::string explain()
+      const;  // one line per compilation: what differed from the nearest earlier call
   std::size_t size() const;
   struct State;
   std::unique_ptr<State> state;
@@ -78,17 +79,19 @@ Jaxpr make_jaxpr_flat(FlatFn f, Types in, Loc loc);
 
 // ---- Control flow
 /// body: (carry..., x...) -> (carry..., y...).  out: carry, stacked ys.  length -1: from xs.
-void scan_flat(FlatFn body, Args init, Args xs, std::int64_t length, bool reverse, std::int64_t unroll, Results& out,
-               Loc loc);
+void scan_flat(FlatFn body, Args init, Args xs, std::int64_t length, bool reverse,
+               std::int64_t unroll, Results& out, Loc loc);
 /// max_steps > 0: at most that many iterations, as a scan, which reverse mode can go through.
-void while_flat(FlatFn cond, FlatFn body, Args init, Results& out, Loc loc, std::int64_t max_steps = 0);
+void while_flat(FlatFn cond, FlatFn body, Args init, Results& out, Loc loc,
+                std::int64_t max_steps = 0);
 /// index: int32 (clamped) or bool.
-void cond_flat(const Array& index, std::span<const FlatFn> branches, Args operands, const char* who, Results& out,
-               Loc loc);
+void cond_flat(const Array& index, std::span<const FlatFn> branches, Args operands, const char* who,
+               Results& out, Loc loc);
 
 // ---- Custom derivatives, checkpoint, callbacks
 void custom_call_flat(const CustomPtr&, Args x, Results& y, Loc loc);
-void checkpoint_flat(FlatFn f, Args x, std::shared_ptr<const SavePolicy> policy, Results& y, Loc loc);
+void checkpoint_flat(FlatFn f, Args x, std::shared_ptr<const SavePolicy> policy, Results& y,
+                     Loc loc);
 /// Calls fn on concrete values, once per execution (and per lane under vmap).  debug: no results, an effect.
 void debug_callback_flat(std::shared_ptr<const HostFn>, Args x, Loc loc);
 void pure_callback_flat(std::shared_ptr<const HostFn>, Types out, Args x, Results& y, Loc loc);

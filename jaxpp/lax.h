@@ -18,7 +18,8 @@ namespace jaxpp::lax {
 Array select_n(const Array& which, std::span<const Array> cases, Loc = Loc::current());
 Array select(const Array& pred, const Array& on_true, const Array& on_false, Loc = Loc::current());
 Array clamp(const Array& low, const Array& x, const Array& high, Loc = Loc::current());
-Array convert_element_type(const Array& x, DType, Loc = Loc::current());  // x itself if it has that type
+Array convert_element_type(const Array& x, DType,
+                           Loc = Loc::current());  // x itself if it has that type
 Array integer_pow(const Array& x, std::int64_t y, Loc = Loc::current());
 Array round(const Array& x, RoundingMethod = RoundingMethod::AWAY_FROM_ZERO, Loc = Loc::current());
 Array reduce_precision(const Array& x, int exponent_bits, int mantissa_bits, Loc = Loc::current());
@@ -30,22 +31,29 @@ Array imag(const Array& x, Loc = Loc::current());
 Array conj(const Array& x, Loc = Loc::current());
 
 // ---- Shape
-Array broadcast_in_dim(const Array& x, const Shape& shape, const Dims& broadcast_dimensions, Loc = Loc::current());
-Array reshape(const Array& x, const Shape& new_sizes, Loc = Loc::current());      // x itself if it has that shape
-Array transpose(const Array& x, const Dims& permutation, Loc = Loc::current());  // x itself for the identity
+Array broadcast_in_dim(const Array& x, const Shape& shape, const Dims& broadcast_dimensions,
+                       Loc = Loc::current());
+Array reshape(const Array& x, const Shape& new_sizes,
+              Loc = Loc::current());  // x itself if it has that shape
+Array transpose(const Array& x, const Dims& permutation,
+                Loc = Loc::current());  // x itself for the identity
 Array squeeze(const Array& x, const Dims& dimensions, Loc = Loc::current());
 Array expand_dims(const Array& x, const Dims& dimensions, Loc = Loc::current());
 Array concatenate(internal::Args x, std::int64_t dimension, Loc = Loc::current());
 Array stack(internal::Args x, std::int64_t axis, Loc = Loc::current());
 std::vector<Array> unstack(const Array& x, std::int64_t axis, Loc = Loc::current());
-std::vector<Array> split(const Array& x, const Dims& sizes, std::int64_t axis, Loc = Loc::current());
+std::vector<Array> split(const Array& x, const Dims& sizes, std::int64_t axis,
+                         Loc = Loc::current());
 Array tile(const Array& x, const Dims& reps, Loc = Loc::current());
-Array slice(const Array& x, const Dims& start, const Dims& limit, const Dims& strides = {}, Loc = Loc::current());
-Array slice_in_dim(const Array& x, std::int64_t start, std::int64_t limit, std::int64_t axis, Loc = Loc::current());
+Array slice(const Array& x, const Dims& start, const Dims& limit, const Dims& strides = {},
+            Loc = Loc::current());
+Array slice_in_dim(const Array& x, std::int64_t start, std::int64_t limit, std::int64_t axis,
+                   Loc = Loc::current());
 /// x + update placed at a slice: what cotangents of slices accumulate into.  In place where possible.
-Array add_slice(const Array& x, const Array& update, const Dims& start, const Dims& limit, const Dims& strides = {},
-                Loc = Loc::current());
-Array pad(const Array& x, const Array& value, const std::vector<Dims>& low_high_interior, Loc = Loc::current());
+Array add_slice(const Array& x, const Array& update, const Dims& start, const Dims& limit,
+                const Dims& strides = {}, Loc = Loc::current());
+Array pad(const Array& x, const Array& value, const std::vector<Dims>& low_high_interior,
+          Loc = Loc::current());
 Array rev(const Array& x, const Dims& dimensions, Loc = Loc::current());
 Array iota(DType, const Shape& shape, std::int64_t dimension, Loc = Loc::current());
 std::vector<Array> iota_2x32_shape(const Shape& shape, Loc = Loc::current());  // high, low words
@@ -62,23 +70,28 @@ Array reduce_prod(const Array& x, const Dims& axes, Loc = Loc::current());
 Array reduce_and(const Array& x, const Dims& axes, Loc = Loc::current());
 Array reduce_or(const Array& x, const Dims& axes, Loc = Loc::current());
 Array reduce_xor(const Array& x, const Dims& axes, Loc = Loc::current());
-Array argmax(const Array& x, std::int64_t axis, DType index_dtype = DType::i32, Loc = Loc::current());
-Array argmin(const Array& x, std::int64_t axis, DType index_dtype = DType::i32, Loc = Loc::current());
+Array argmax(const Array& x, std::int64_t axis, DType index_dtype = DType::i32,
+             Loc = Loc::current());
+Array argmin(const Array& x, std::int64_t axis, DType index_dtype = DType::i32,
+             Loc = Loc::current());
 Array cumsum(const Array& x, std::int64_t axis, bool reverse = false, Loc = Loc::current());
 Array cumprod(const Array& x, std::int64_t axis, bool reverse = false, Loc = Loc::current());
 Array cummax(const Array& x, std::int64_t axis, bool reverse = false, Loc = Loc::current());
 Array cummin(const Array& x, std::int64_t axis, bool reverse = false, Loc = Loc::current());
 Array cumlogsumexp(const Array& x, std::int64_t axis, bool reverse = false, Loc = Loc::current());
-std::vector<Array> sort(internal::Args x, std::int64_t dimension, std::int64_t num_keys = 1, bool is_stable = true,
-                        Loc = Loc::current());
-std::pair<Array, Array> top_k(const Array& x, std::int64_t k, std::int64_t axis = -1, Loc = Loc::current());
-std::vector<Array> reduce(internal::Args x, internal::Args init, const JaxprPtr& jaxpr, const Dims& dimensions, Loc = Loc::current());
+std::vector<Array> sort(internal::Args x, std::int64_t dimension, std::int64_t num_keys = 1,
+                        bool is_stable = true, Loc = Loc::current());
+std::pair<Array, Array> top_k(const Array& x, std::int64_t k, std::int64_t axis = -1,
+                              Loc = Loc::current());
+std::vector<Array> reduce(internal::Args x, internal::Args init, const JaxprPtr& jaxpr,
+                          const Dims& dimensions, Loc = Loc::current());
 
 // ---- Contraction, indexing
-Array dot_general(const Array& x, const Array& y, const DotDims&, std::optional<DType> preferred_element_type = {},
-                  Loc = Loc::current());
+Array dot_general(const Array& x, const Array& y, const DotDims&,
+                  std::optional<DType> preferred_element_type = {}, Loc = Loc::current());
 Array gather(const Array& x, const Array& indices, const GatherParams&, Loc = Loc::current());
-Array scatter(const Array& x, const Array& indices, const Array& updates, const ScatterParams&, Loc = Loc::current());
+Array scatter(const Array& x, const Array& indices, const Array& updates, const ScatterParams&,
+              Loc = Loc::current());
 Array scatter_add(const Array& x, const Array& indices, const Array& updates, const ScatterParams&,
                   Loc = Loc::current());
 Array scatter_sub(const Array& x, const Array& indices, const Array& updates, const ScatterParams&,
@@ -89,16 +102,21 @@ Array scatter_min(const Array& x, const Array& indices, const Array& updates, co
                   Loc = Loc::current());
 Array scatter_max(const Array& x, const Array& indices, const Array& updates, const ScatterParams&,
                   Loc = Loc::current());
-Array dynamic_slice(const Array& x, internal::Args starts, const Dims& slice_sizes, Loc = Loc::current());
-Array dynamic_update_slice(const Array& x, const Array& update, internal::Args starts, Loc = Loc::current());
+Array dynamic_slice(const Array& x, internal::Args starts, const Dims& slice_sizes,
+                    Loc = Loc::current());
+Array dynamic_update_slice(const Array& x, const Array& update, internal::Args starts,
+                           Loc = Loc::current());
 
 // ---- Linear algebra, random bits
-Array cholesky(const Array& x, Loc = Loc::current());  // lower factor of the lower triangle; [..., n, n]
-Array triangular_solve(const Array& a, const Array& b, const TriangularSolveParams&, Loc = Loc::current());
+Array cholesky(const Array& x,
+               Loc = Loc::current());  // lower factor of the lower triangle; [..., n, n]
+Array triangular_solve(const Array& a, const Array& b, const TriangularSolveParams&,
+                       Loc = Loc::current());
 std::vector<Array> lu(const Array& x, Loc = Loc::current());  // lu, pivots, permutation
-Array lu_pivots_to_permutation(const Array& pivots, std::int64_t permutation_size, Loc = Loc::current());
-std::pair<Array, Array> threefry2x32(const Array& k0, const Array& k1, const Array& x0, const Array& x1,
-                                     Loc = Loc::current());
+Array lu_pivots_to_permutation(const Array& pivots, std::int64_t permutation_size,
+                               Loc = Loc::current());
+std::pair<Array, Array> threefry2x32(const Array& k0, const Array& k1, const Array& x0,
+                                     const Array& x1, Loc = Loc::current());
 
 // ---- Markers
 Array optimization_barrier(const Array& x, Loc = Loc::current());

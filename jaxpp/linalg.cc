@@ -2,10 +2,10 @@
 //
 // With F the factors of A (P A = L U):  d(A^-1 b) = F^-1 (db - dA x),  d log|det A| = tr(F^-1 dA).  So solve, slogdet and
 // det carry their own derivative rule, which factors once and is itself made of differentiable steps.
-#include "jaxpp/core/user_functions.h"
 #include "jaxpp/linalg.h"
 #include <cmath>
 #include "jaxpp/core/trace.h"
+#include "jaxpp/core/user_functions.h"
 #include "jaxpp/lax.h"
 #include "jaxpp/ops/linalg.h"
 

@@ -34,7 +34,8 @@ struct EvalShape {
   template <class... A>
   auto operator()(A&&... a) const {
     using R = internal::Out<F, decltype(internal::as_args<F>(std::forward<A>(a)...))>;
-    std::vector<internal::Type> types = MakeJaxpr<const F&>{f, loc}(std::forward<A>(a)...).out_types();
+    std::vector<internal::Type> types =
+        MakeJaxpr<const F&>{f, loc}(std::forward<A>(a)...).out_types();
     if constexpr (std::same_as<R, Array>)
       return types[0];
     else

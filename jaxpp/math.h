@@ -560,7 +560,8 @@ requires internal::NumbersAndArrays<X, L, H> Array clip(const X& x, const L& low
 }
 template <class X, class Y>
 requires(internal::Scalar<X> || internal::Scalar<Y>) &&
-    (internal::Scalar<X> || internal::ArrayArgument<X>)&&(internal::Scalar<Y> || internal::ArrayArgument<Y>)Array
+    (internal::Scalar<X> || internal::ArrayArgument<X>)&&(internal::Scalar<Y> ||
+                                                          internal::ArrayArgument<Y>)Array
     where(const Array& condition, const X& x, const Y& y, Loc loc = Loc::current()) {
   auto a = internal::weak_operands(x, y);
   return where(condition, a[0], a[1], loc);

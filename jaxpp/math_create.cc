@@ -17,7 +17,7 @@ DType default_dtype() { return default_type; }
 DefaultDTypeScope::DefaultDTypeScope(DType d) : saved_(default_type) {
   if (!is_inexact(d))
     throw TypeError(std::string("default_dtype: must be a float or complex type, not ") + name(d) +
-                    ".  [E30]");
+                    ".  [E83]");
   default_type = d;
 }
 DefaultDTypeScope::~DefaultDTypeScope() { default_type = saved_; }

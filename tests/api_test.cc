@@ -529,12 +529,12 @@ TEST_CASE("api: checkpoint keeps values and derivatives") {
   auto loss = [](auto f) { return [f](Array v) { return sum(f(f(v))); }; };
   Array want = grad(loss(block))(x);
   const std::vector<CheckpointPolicy> policies{save_nothing,
-                                     save_everything,
-                                     save_dots,
-                                     save_dots_without_batch,
-                                     save_named("act", "other"),
-                                     save_dots | save_dots_without_batch,
-                                     save_dots | save_named("act")};
+                                               save_everything,
+                                               save_dots,
+                                               save_dots_without_batch,
+                                               save_named("act", "other"),
+                                               save_dots | save_dots_without_batch,
+                                               save_dots | save_named("act")};
   for (const CheckpointPolicy& p : policies) {
     auto f = loss(checkpoint(block, {.policy = p}));
     CHECK(allclose(grad(f)(x), want, 1e-14, 0));

@@ -17,7 +17,9 @@ void install_linalg_kernels();
 void install_random_kernels();
 void install_control_kernels();
 
-inline void install(const Primitive& p, const Kernel* k) { p.kernel.store(k, std::memory_order_release); }
+inline void install(const Primitive& p, const Kernel* k) {
+  p.kernel.store(k, std::memory_order_release);
+}
 /// install<&kernel, in_place>(prim): a kernel whose outputs are allocated by the caller.
 template <auto Run, std::uint32_t InPlace = 0>
 void install(const Primitive& p) {

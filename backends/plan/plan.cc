@@ -181,8 +181,10 @@ void Plan::run(std::span<Array> in, Array* out, bool donate) const {
   }
   for (std::size_t i = 0; i < outs_.size(); ++i) {
     auto [from, moves] = outs_[i];
-    if (moves) out[i] = Array::adopt(std::exchange(frame[from], nullptr));
-    else out[i] = Array::share(from >= 0 ? frame[from] : literals_[std::size_t(~from)]);
+    if (moves)
+      out[i] = Array::adopt(std::exchange(frame[from], nullptr));
+    else
+      out[i] = Array::share(from >= 0 ? frame[from] : literals_[std::size_t(~from)]);
   }
 }
 

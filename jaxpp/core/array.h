@@ -166,9 +166,7 @@ class Array {
   template <internal::Scalar T = double>
   T item(Loc loc = Loc::current()) const;
   template <internal::Scalar T>
-  requires(!std::is_same_v<T, bool>) explicit operator T() const {
-    return item<T>(made_at());
-  }
+  requires(!std::is_same_v<T, bool>) explicit operator T() const { return item<T>(made_at()); }
   /// The elements, row-major, without a copy.  T must be the element type; the view lives as long as this Array.
   template <internal::Scalar T>
   std::span<const T> span(Loc loc = Loc::current()) const {
@@ -185,17 +183,21 @@ class Array {
   Array operator()(const internal::Index&) const;
   Array operator()(const internal::Index&, const internal::Index&) const;
   Array operator()(const internal::Index&, const internal::Index&, const internal::Index&) const;
-  Array operator()(const internal::Index&, const internal::Index&, const internal::Index&, const internal::Index&) const;
-  Array operator()(const internal::Index&, const internal::Index&, const internal::Index&, const internal::Index&, const internal::Index&) const;
+  Array operator()(const internal::Index&, const internal::Index&, const internal::Index&,
+                   const internal::Index&) const;
+  Array operator()(const internal::Index&, const internal::Index&, const internal::Index&,
+                   const internal::Index&, const internal::Index&) const;
   /// Functional updates: x.at(i).set(v), .add, .mul, .min, .max.  Updates out of range are dropped, as in JAX.
   IndexedArray at(const internal::Index&) const&;
   IndexedArray at(const internal::Index&, const internal::Index&) const&;
   IndexedArray at(const internal::Index&, const internal::Index&, const internal::Index&) const&;
-  IndexedArray at(const internal::Index&, const internal::Index&, const internal::Index&, const internal::Index&) const&;
+  IndexedArray at(const internal::Index&, const internal::Index&, const internal::Index&,
+                  const internal::Index&) const&;
   IndexedArray at(const internal::Index&) &&;  // the sole owner is updated in place
   IndexedArray at(const internal::Index&, const internal::Index&) &&;
   IndexedArray at(const internal::Index&, const internal::Index&, const internal::Index&) &&;
-  IndexedArray at(const internal::Index&, const internal::Index&, const internal::Index&, const internal::Index&) &&;
+  IndexedArray at(const internal::Index&, const internal::Index&, const internal::Index&,
+                  const internal::Index&) &&;
 
   Array& operator+=(const struct Operand&) &;
   Array& operator-=(const struct Operand&) &;

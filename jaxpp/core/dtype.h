@@ -9,11 +9,28 @@
 
 namespace jaxpp {
 
-enum class DType : std::uint8_t { b1, i8, i16, i32, i64, u8, u16, u32, u64, f16, bf16, f32, f64, c64, c128 };
+enum class DType : std::uint8_t {
+  b1,
+  i8,
+  i16,
+  i32,
+  i64,
+  u8,
+  u16,
+  u32,
+  u64,
+  f16,
+  bf16,
+  f32,
+  f64,
+  c64,
+  c128
+};
 inline constexpr int kNumDTypes = 15;
-inline constexpr DType b1 = DType::b1, i8 = DType::i8, i16 = DType::i16, i32 = DType::i32, i64 = DType::i64,
-                       u8 = DType::u8, u16 = DType::u16, u32 = DType::u32, u64 = DType::u64, f16 = DType::f16,
-                       bf16 = DType::bf16, f32 = DType::f32, f64 = DType::f64, c64 = DType::c64, c128 = DType::c128;
+inline constexpr DType b1 = DType::b1, i8 = DType::i8, i16 = DType::i16, i32 = DType::i32,
+                       i64 = DType::i64, u8 = DType::u8, u16 = DType::u16, u32 = DType::u32,
+                       u64 = DType::u64, f16 = DType::f16, bf16 = DType::bf16, f32 = DType::f32,
+                       f64 = DType::f64, c64 = DType::c64, c128 = DType::c128;
 
 constexpr std::size_t width(DType d) {  // bytes of one element
   constexpr std::uint8_t w[] = {1, 1, 2, 4, 8, 1, 2, 4, 8, 2, 2, 4, 8, 8, 16};
@@ -26,8 +43,12 @@ constexpr bool is_integer(DType d) { return d >= DType::i8 && d <= DType::u64; }
 constexpr bool is_float(DType d) { return d >= DType::f16 && d <= DType::f64; }
 constexpr bool is_complex(DType d) { return d >= DType::c64; }
 constexpr bool is_inexact(DType d) { return d >= DType::f16; }  // what can carry a tangent
-constexpr DType real_of(DType d) { return d == DType::c64 ? DType::f32 : d == DType::c128 ? DType::f64 : d; }
-constexpr DType complex_of(DType d) { return d == DType::f64 || d == DType::c128 ? DType::c128 : DType::c64; }
+constexpr DType real_of(DType d) {
+  return d == DType::c64 ? DType::f32 : d == DType::c128 ? DType::f64 : d;
+}
+constexpr DType complex_of(DType d) {
+  return d == DType::f64 || d == DType::c128 ? DType::c128 : DType::c64;
+}
 const char* name(DType);        // "f32", as in a printed jaxpr
 const char* numpy_name(DType);  // "float32", as in a printed parameter
 /// The common type of two strong types: JAX's promotion lattice with 64-bit types on.
@@ -61,23 +82,31 @@ inline constexpr bool is_half = std::is_same_v<T, float16> || std::is_same_v<T, 
 /// C++ numbers that may stand where an Array is expected.
 namespace internal {
 template <class T>
-concept Scalar = std::is_arithmetic_v<T> || std::is_same_v<T, float16> || std::is_same_v<T, bfloat16> ||
-                 std::is_same_v<T, std::complex<float>> || std::is_same_v<T, std::complex<double>>;
+concept Scalar =
+    std::is_arithmetic_v<T> || std::is_same_v<T, float16> || std::is_same_v<T, bfloat16> ||
+    std::is_same_v<T, std::complex<float>> || std::is_same_v<T, std::complex<double>>;
 }  // namespace internal
 
 /// The element type of a C++ type: int is i32, long i64, double f64.
 template <internal::Scalar T>
 inline constexpr DType dtype_of = [] {
-  if constexpr (std::is_same_v<T, bool>) return DType::b1;
+  if constexpr (std::is_same_v<T, bool>)
+    return DType::b1;
   else if constexpr (std::is_integral_v<T>) {
     constexpr int k = sizeof(T) == 1 ? 0 : sizeof(T) == 2 ? 1 : sizeof(T) == 4 ? 2 : 3;
     return DType((std::is_signed_v<T> ? int(DType::i8) : int(DType::u8)) + k);
-  } else if constexpr (std::is_same_v<T, float16>) return DType::f16;
-  else if constexpr (std::is_same_v<T, bfloat16>) return DType::bf16;
-  else if constexpr (std::is_same_v<T, float>) return DType::f32;
-  else if constexpr (std::is_same_v<T, std::complex<float>>) return DType::c64;
-  else if constexpr (std::is_same_v<T, std::complex<double>>) return DType::c128;
-  else return DType::f64;
+  } else if constexpr (std::is_same_v<T, float16>)
+    return DType::f16;
+  else if constexpr (std::is_same_v<T, bfloat16>)
+    return DType::bf16;
+  else if constexpr (std::is_same_v<T, float>)
+    return DType::f32;
+  else if constexpr (std::is_same_v<T, std::complex<float>>)
+    return DType::c64;
+  else if constexpr (std::is_same_v<T, std::complex<double>>)
+    return DType::c128;
+  else
+    return DType::f64;
 }();
 
 }  // namespace jaxpp

@@ -36,10 +36,13 @@ struct RuleError : Error {
 std::string where(Loc loc);  // "file:line"
 /// Throws E{what + [id] + at file:line + the trail of transforms + remedy}.
 template <class E = TypeError>
-[[noreturn]] void fail(const std::string& what, Loc loc, const char* id = "", const std::string& remedy = "");
+[[noreturn]] void fail(const std::string& what, Loc loc, const char* id = "",
+                       const std::string& remedy = "");
 extern template void fail<TypeError>(const std::string&, Loc, const char*, const std::string&);
-extern template void fail<ConcretizationError>(const std::string&, Loc, const char*, const std::string&);
-extern template void fail<TracerLeakError>(const std::string&, Loc, const char*, const std::string&);
+extern template void fail<ConcretizationError>(const std::string&, Loc, const char*,
+                                               const std::string&);
+extern template void fail<TracerLeakError>(const std::string&, Loc, const char*,
+                                           const std::string&);
 extern template void fail<Error>(const std::string&, Loc, const char*, const std::string&);
 
 /// One entry of the trail "while tracing the function given to grad (mlp.cpp:57)".  Lives on the stack of a transform.

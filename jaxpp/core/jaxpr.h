@@ -19,7 +19,9 @@ class Atom {
     a.bits_ = std::uintptr_t(v) << 1 | 1;
     return a;
   }
-  explicit Atom(const Array& a) : bits_(reinterpret_cast<std::uintptr_t>(a.node())) { retain(a.node()); }
+  explicit Atom(const Array& a) : bits_(reinterpret_cast<std::uintptr_t>(a.node())) {
+    retain(a.node());
+  }
   Atom() : bits_(0) {}  // a symbolic zero (outputs of linear jaxprs)
   Atom(const Atom& o) : bits_(o.bits_) {
     if (!is_var()) retain(node());
@@ -64,7 +66,10 @@ struct JaxprBody {
 
   JaxprBody() = default;
   JaxprBody(JaxprBody&& o) noexcept
-      : types(std::move(o.types)), invars(std::move(o.invars)), eqns(std::move(o.eqns)), outs(std::move(o.outs)) {}
+      : types(std::move(o.types)),
+        invars(std::move(o.invars)),
+        eqns(std::move(o.eqns)),
+        outs(std::move(o.outs)) {}
   JaxprBody& operator=(JaxprBody&& o) noexcept {
     types = std::move(o.types);
     invars = std::move(o.invars);
@@ -106,7 +111,8 @@ struct JaxprBody {
 
  private:
   std::shared_ptr<const void> memo_find(const std::string& key) const;
-  std::shared_ptr<const void> memo_insert(const std::string& key, std::shared_ptr<const void> value) const;
+  std::shared_ptr<const void> memo_insert(const std::string& key,
+                                          std::shared_ptr<const void> value) const;
   mutable std::mutex mutex_;
   mutable std::map<std::string, std::shared_ptr<const void>> memo_;
 };
@@ -136,8 +142,10 @@ class JaxprTrace final : public Trace {
 
 Closed trace_to_jaxpr(Types in, FlatFn f, Consts = Consts::hoist);
 /// The same program with inputs and outputs chosen and ordered by index; dead equations dropped.
-JaxprPtr reorder(const JaxprBody&, std::span<const std::size_t> in, std::span<const std::size_t> out);
-void eval_jaxpr(const JaxprBody&, Args in, Results& out);  // binds every equation in the current trace
+JaxprPtr reorder(const JaxprBody&, std::span<const std::size_t> in,
+                 std::span<const std::size_t> out);
+void eval_jaxpr(const JaxprBody&, Args in,
+                Results& out);  // binds every equation in the current trace
 /// Evaluates with the backend's executable.  donate: inputs that nobody else holds may be overwritten.
 void run_jaxpr(const JaxprBody&, std::span<Array> in, Array* out, bool donate);
 void run_jaxpr(const JaxprBody&, Args in, Array* out);
@@ -149,6 +157,7 @@ std::size_t count_equations(const JaxprBody&);  // nested jaxprs included
 std::vector<JaxprPtr> sub_jaxprs(const Equation&);
 bool uses_axis(const JaxprBody&, const std::string& name);
 
-std::string to_string(const JaxprBody&, std::size_t constvars, const PrintOptions&, std::span<const Array> consts = {});
+std::string to_string(const JaxprBody&, std::size_t constvars, const PrintOptions&,
+                      std::span<const Array> consts = {});
 
 }  // namespace jaxpp::internal

@@ -64,14 +64,14 @@ class FieldVisitor {
   virtual void end() = 0;
 
   template <class E>
-    requires std::is_enum_v<E>
+  requires std::is_enum_v<E>
   void field(const char* name, E& e) {
     int v = int(e);
     enumeration(name, v, enum_names(E()));
     e = E(v);
   }
   template <class S>
-    requires requires(S& s, FieldVisitor& v) { s.visit_fields(v); }
+  requires requires(S& s, FieldVisitor& v) { s.visit_fields(v); }
   void field(const char* name, S& s) {
     begin(name, S::type_name());
     s.visit_fields(*this);
@@ -80,27 +80,43 @@ class FieldVisitor {
 };
 
 #define JAXPP_FIELD_1(f) jaxpp_v.field(#f, f);
-#define JAXPP_FIELD_2(f, ...) jaxpp_v.field(#f, f); JAXPP_FIELD_1(__VA_ARGS__)
-#define JAXPP_FIELD_3(f, ...) jaxpp_v.field(#f, f); JAXPP_FIELD_2(__VA_ARGS__)
-#define JAXPP_FIELD_4(f, ...) jaxpp_v.field(#f, f); JAXPP_FIELD_3(__VA_ARGS__)
-#define JAXPP_FIELD_5(f, ...) jaxpp_v.field(#f, f); JAXPP_FIELD_4(__VA_ARGS__)
-#define JAXPP_FIELD_6(f, ...) jaxpp_v.field(#f, f); JAXPP_FIELD_5(__VA_ARGS__)
-#define JAXPP_FIELD_7(f, ...) jaxpp_v.field(#f, f); JAXPP_FIELD_6(__VA_ARGS__)
-#define JAXPP_FIELD_8(f, ...) jaxpp_v.field(#f, f); JAXPP_FIELD_7(__VA_ARGS__)
+#define JAXPP_FIELD_2(f, ...) \
+  jaxpp_v.field(#f, f);       \
+  JAXPP_FIELD_1(__VA_ARGS__)
+#define JAXPP_FIELD_3(f, ...) \
+  jaxpp_v.field(#f, f);       \
+  JAXPP_FIELD_2(__VA_ARGS__)
+#define JAXPP_FIELD_4(f, ...) \
+  jaxpp_v.field(#f, f);       \
+  JAXPP_FIELD_3(__VA_ARGS__)
+#define JAXPP_FIELD_5(f, ...) \
+  jaxpp_v.field(#f, f);       \
+  JAXPP_FIELD_4(__VA_ARGS__)
+#define JAXPP_FIELD_6(f, ...) \
+  jaxpp_v.field(#f, f);       \
+  JAXPP_FIELD_5(__VA_ARGS__)
+#define JAXPP_FIELD_7(f, ...) \
+  jaxpp_v.field(#f, f);       \
+  JAXPP_FIELD_6(__VA_ARGS__)
+#define JAXPP_FIELD_8(f, ...) \
+  jaxpp_v.field(#f, f);       \
+  JAXPP_FIELD_7(__VA_ARGS__)
 #define JAXPP_FIELD_PICK(a1, a2, a3, a4, a5, a6, a7, a8, pick, ...) pick
-#define JAXPP_PARAMS(T, ...)                                                                                          \
-  bool operator==(const T&) const = default;                                                                          \
-  static const char* type_name() { return #T; }                                                                       \
-  void visit_fields(::jaxpp::FieldVisitor& jaxpp_v) {                                                                 \
-    JAXPP_FIELD_PICK(__VA_ARGS__, JAXPP_FIELD_8, JAXPP_FIELD_7, JAXPP_FIELD_6, JAXPP_FIELD_5, JAXPP_FIELD_4,          \
-                     JAXPP_FIELD_3, JAXPP_FIELD_2, JAXPP_FIELD_1)(__VA_ARGS__)                                        \
+#define JAXPP_PARAMS(T, ...)                                                                  \
+  bool operator==(const T&) const = default;                                                  \
+  static const char* type_name() { return #T; }                                               \
+  void visit_fields(::jaxpp::FieldVisitor& jaxpp_v) {                                         \
+    JAXPP_FIELD_PICK(__VA_ARGS__, JAXPP_FIELD_8, JAXPP_FIELD_7, JAXPP_FIELD_6, JAXPP_FIELD_5, \
+                     JAXPP_FIELD_4, JAXPP_FIELD_3, JAXPP_FIELD_2, JAXPP_FIELD_1)              \
+    (__VA_ARGS__)                                                                             \
   }
 
 struct ParamsOps {
   std::shared_ptr<void> (*make)();  // default values: what a reader fills in
   std::shared_ptr<const void> (*clone)(const void*);
   bool (*equal)(const void*, const void*);
-  void (*visit)(const void*, FieldVisitor&);  // a visitor that only reads may be given const parameters
+  void (*visit)(const void*,
+                FieldVisitor&);  // a visitor that only reads may be given const parameters
 };
 template <class P>
 inline constexpr ParamsOps params_ops = {
@@ -108,8 +124,10 @@ inline constexpr ParamsOps params_ops = {
     .clone = [](const void* p) -> std::shared_ptr<const void> {
       return std::make_shared<P>(*static_cast<const P*>(p));
     },
-    .equal = [](const void* a, const void* b) { return *static_cast<const P*>(a) == *static_cast<const P*>(b); },
-    .visit = [](const void* p, FieldVisitor& v) { const_cast<P*>(static_cast<const P*>(p))->visit_fields(v); }};
+    .equal = [](const void* a,
+                const void* b) { return *static_cast<const P*>(a) == *static_cast<const P*>(b); },
+    .visit = [](const void* p,
+                FieldVisitor& v) { const_cast<P*>(static_cast<const P*>(p))->visit_fields(v); }};
 
 /// A view of parameters; the callee does not keep it.
 namespace internal {
@@ -119,13 +137,15 @@ struct Params {
   Params() = default;
   Params(const void* d, const ParamsOps* o) : data(d), ops(o) {}
   template <class P>
-    requires requires(P& p, FieldVisitor& v) { p.visit_fields(v); }
+  requires requires(P& p, FieldVisitor& v) { p.visit_fields(v); }
   Params(const P& p) : data(&p), ops(&params_ops<P>) {}
   template <class P>
   const P& as() const {
     return *static_cast<const P*>(data);
   }
-  bool operator==(const Params& o) const { return ops == o.ops && (!ops || data == o.data || ops->equal(data, o.data)); }
+  bool operator==(const Params& o) const {
+    return ops == o.ops && (!ops || data == o.data || ops->equal(data, o.data));
+  }
 };
 }  // namespace internal
 

@@ -46,12 +46,14 @@ struct TransposeRule {
   internal::Args x, ct;
   internal::Params params;
   internal::Types x_types;
-  std::span<internal::Accumulator* const> into;  // null where x[i] is known or its cotangent unwanted
+  std::span<internal::Accumulator* const>
+      into;  // null where x[i] is known or its cotangent unwanted
   bool linear(std::size_t i) const { return !x[i].defined(); }
   bool wanted(std::size_t i) const { return into[i]; }
   void add(std::size_t i, const Array& ct) const;
   /// Adds ct to a slice of the cotangent (in place where possible): start, limit, strides (empty: all 1).
-  void add_slice(std::size_t i, const Array& ct, const Dims& start, const Dims& limit, const Dims& strides) const;
+  void add_slice(std::size_t i, const Array& ct, const Dims& start, const Dims& limit,
+                 const Dims& strides) const;
 };
 
 /// How a primitive computes.  Block and library kernels are installed by a backend (backends/backend.h); a user's own
@@ -59,23 +61,28 @@ struct TransposeRule {
 namespace internal {
 struct Kernel {
   void (*run)(Args x, Params, Array* y) = nullptr;
-  bool allocates = false;     // run makes its outputs itself; otherwise they are allocated from the shape rule
-  std::uint32_t in_place = 0;  // bit i: output 0 may share the buffer of operand i, if their types agree
+  bool allocates =
+      false;  // run makes its outputs itself; otherwise they are allocated from the shape rule
+  std::uint32_t in_place =
+      0;  // bit i: output 0 may share the buffer of operand i, if their types agree
 };
 }  // namespace internal
 
 struct Primitive {
   const char* name;
-  void (*shape)(internal::Types x, internal::Params, internal::Type* y) = nullptr;  // throws internal::RuleError: a message without location
+  void (*shape)(internal::Types x, internal::Params, internal::Type* y) =
+      nullptr;  // throws internal::RuleError: a message without location
   void (*jvp)(JvpRule&) = nullptr;
-  void (*linearize)(JvpRule&) = nullptr;  // instead of jvp where one call must be split into a known and a linear part
+  void (*linearize)(JvpRule&) =
+      nullptr;  // instead of jvp where one call must be split into a known and a linear part
   void (*transpose)(TransposeRule&) = nullptr;  // linear primitives only
   void (*batch)(BatchRule&) = nullptr;
   std::size_t (*num_outputs)(internal::Params) = nullptr;  // null: one
-  const ParamsOps* params = nullptr;             // null: none
-  bool differentiable = true;                    // false: outputs never carry tangents
-  bool effects = false;                          // never dropped, merged or reordered
-  bool (*uses_axis)(internal::Params, const std::string& name) = nullptr;  // collectives and calls: mentions a named axis
+  const ParamsOps* params = nullptr;                       // null: none
+  bool differentiable = true;                              // false: outputs never carry tangents
+  bool effects = false;                                    // never dropped, merged or reordered
+  bool (*uses_axis)(internal::Params, const std::string& name) =
+      nullptr;  // collectives and calls: mentions a named axis
   mutable std::atomic<const internal::Kernel*> kernel{nullptr};
 
   std::size_t outputs(internal::Params p) const { return num_outputs ? num_outputs(p) : 1; }

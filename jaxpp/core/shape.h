@@ -23,7 +23,8 @@ struct Aval {
 namespace internal {
 using Type = const Aval*;
 }  // namespace internal
-internal::Type make_type(DType, const Shape&);  // throws TypeError on a negative size or a product beyond int64
+internal::Type make_type(
+    DType, const Shape&);  // throws TypeError on a negative size or a product beyond int64
 namespace internal {
 extern const Aval scalar_types[kNumDTypes];
 }
@@ -33,8 +34,8 @@ inline internal::Type scalar_type(DType d) { return &internal::scalar_types[int(
 class Axes {
  public:
   template <class I>
-    requires(std::is_integral_v<I> && !std::is_same_v<I, bool>)
-  Axes(I axis) : values_{std::int64_t(axis)} {}
+  requires(std::is_integral_v<I> && !std::is_same_v<I, bool>) Axes(I axis)
+      : values_{std::int64_t(axis)} {}
   Axes(std::initializer_list<int> a) {
     for (int v : a) values_.push_back(v);
   }

@@ -20,14 +20,13 @@ class SmallVec {
   using const_iterator = const T*;
   SmallVec() = default;
   template <class I>
-    requires(std::is_integral_v<I> && !std::is_same_v<I, bool>)
-  explicit SmallVec(I n, const T& v = T()) {
+  requires(std::is_integral_v<I> && !std::is_same_v<I, bool>) explicit SmallVec(I n,
+                                                                                const T& v = T()) {
     resize(std::size_t(n), v);
   }
   SmallVec(std::initializer_list<T> v) : SmallVec(v.begin(), v.end()) {}
   template <class It>
-    requires(!std::is_integral_v<It>)
-  SmallVec(It b, It e) {
+  requires(!std::is_integral_v<It>) SmallVec(It b, It e) {
     reserve(std::size_t(e - b));
     for (; b != e; ++b) push_back(*b);
   }
@@ -99,7 +98,9 @@ class SmallVec {
   void clear() {
     while (size_) pop_back();
   }
-  bool operator==(const SmallVec& o) const { return std::equal(begin(), end(), o.begin(), o.end()); }
+  bool operator==(const SmallVec& o) const {
+    return std::equal(begin(), end(), o.begin(), o.end());
+  }
 
  private:
   T* inside() { return std::launder(reinterpret_cast<T*>(buffer_)); }

@@ -33,7 +33,8 @@ class Trace {
   bool owns(const Array& a) const { return a.node()->trace == serial; }
 };
 void eval_primitive(const Primitive&, Args, Params, Array* y, Loc);
-const Kernel& install_kernel_of(const Primitive&, Loc);  // the backend's kernels are installed on first use
+const Kernel& install_kernel_of(const Primitive&,
+                                Loc);  // the backend's kernels are installed on first use
 inline const Kernel& kernel_of(const Primitive& p, Loc loc) {
   const Kernel* k = p.kernel.load(std::memory_order_acquire);
   return k ? *k : install_kernel_of(p, loc);
@@ -75,8 +76,10 @@ struct UserScope : Scope {
 };
 
 inline void bind_in(Trace* t, const Primitive& p, Args x, Params params, Array* y, Loc loc) {
-  if (t) t->process(p, x, params, y, loc);
-  else eval_primitive(p, x, params, y, loc);
+  if (t)
+    t->process(p, x, params, y, loc);
+  else
+    eval_primitive(p, x, params, y, loc);
 }
 void custom_call(const CustomPtr&, Args, Results&);
 const AxisFrame* find_axis(const std::string& name);

@@ -13,9 +13,11 @@ struct CustomRule {
   std::string name;
   using Fn = std::function<void(Args, Results&)>;
   Fn call;
-  std::function<void(Args x, Args dx, Results& y, Results& dy)> jvp;         // or:
-  std::function<void(Args x, Results& y, Results& residuals)> fwd;           // fwd and bwd together; they give forward
-  std::function<void(Args residuals, Args ct, Results& x_ct)> bwd;           // mode too: the transpose of the linear bwd
+  std::function<void(Args x, Args dx, Results& y, Results& dy)> jvp;  // or:
+  std::function<void(Args x, Results& y, Results& residuals)>
+      fwd;  // fwd and bwd together; they give forward
+  std::function<void(Args residuals, Args ct, Results& x_ct)>
+      bwd;              // mode too: the transpose of the linear bwd
   std::string dropped;  // imported without its derivative: why
 };
 

@@ -9,7 +9,7 @@ namespace jaxpp::internal {
 enum class Domain {
   Any,
   Ordered,  // all but complex
-  Numeric,   // all but bool
+  Numeric,  // all but bool
   Real,     // integers and floats
   Inexact,  // floats and complex
   Float,

@@ -72,7 +72,8 @@ struct SliceParams {
   JAXPP_PARAMS(SliceParams, limit_indices, start_indices, strides)
 };
 struct PadParams {
-  std::vector<Dims> padding_config;  // [low, high, interior] per dimension; low and high may be negative
+  std::vector<Dims>
+      padding_config;  // [low, high, interior] per dimension; low and high may be negative
   JAXPP_PARAMS(PadParams, padding_config)
 };
 struct IotaParams {
@@ -140,9 +141,10 @@ inline std::span<const char* const> enum_names(IndexMode) {
   return n;
 }
 struct GatherDims {
-  Dims offset_dims, collapsed_slice_dims, start_index_map, operand_batching_dims, start_indices_batching_dims;
-  JAXPP_PARAMS(GatherDims, offset_dims, collapsed_slice_dims, start_index_map, operand_batching_dims,
-               start_indices_batching_dims)
+  Dims offset_dims, collapsed_slice_dims, start_index_map, operand_batching_dims,
+      start_indices_batching_dims;
+  JAXPP_PARAMS(GatherDims, offset_dims, collapsed_slice_dims, start_index_map,
+               operand_batching_dims, start_indices_batching_dims)
 };
 struct GatherParams {
   GatherDims dimension_numbers;
@@ -151,11 +153,12 @@ struct GatherParams {
   IndexMode mode = IndexMode::CLIP;
   Dims slice_sizes;
   bool unique_indices = false;
-  JAXPP_PARAMS(GatherParams, dimension_numbers, fill_value, indices_are_sorted, mode, slice_sizes, unique_indices)
+  JAXPP_PARAMS(GatherParams, dimension_numbers, fill_value, indices_are_sorted, mode, slice_sizes,
+               unique_indices)
 };
 struct ScatterDims {
-  Dims update_window_dims, inserted_window_dims, scatter_dims_to_operand_dims, operand_batching_dims,
-      scatter_indices_batching_dims;
+  Dims update_window_dims, inserted_window_dims, scatter_dims_to_operand_dims,
+      operand_batching_dims, scatter_indices_batching_dims;
   JAXPP_PARAMS(ScatterDims, update_window_dims, inserted_window_dims, scatter_dims_to_operand_dims,
                operand_batching_dims, scatter_indices_batching_dims)
 };
@@ -173,7 +176,8 @@ struct DynamicSliceParams {
 
 // ---- Linear algebra
 struct TriangularSolveParams {
-  bool conjugate_a = false, left_side = false, lower = false, transpose_a = false, unit_diagonal = false;
+  bool conjugate_a = false, left_side = false, lower = false, transpose_a = false,
+       unit_diagonal = false;
   JAXPP_PARAMS(TriangularSolveParams, conjugate_a, left_side, lower, transpose_a, unit_diagonal)
 };
 
@@ -258,7 +262,8 @@ struct PermuteParams {
   std::vector<Dims> perm;  // [source, destination]
   JAXPP_PARAMS(PermuteParams, axis_name, perm)
 };
-struct AllToAllParams {  // the size of split_axis is divided by axis_size, that of concat_axis multiplied
+struct
+    AllToAllParams {  // the size of split_axis is divided by axis_size, that of concat_axis multiplied
   std::string axis_name;
   std::int64_t axis_size = 0, concat_axis = 0, split_axis = 0;
   bool tiled = false;

@@ -28,7 +28,8 @@ Dims without(std::size_t rank, const Dims& a, const Dims& b = {});  // 0..rank-1
 Dims iota_dims(std::size_t n);
 Dims inverse(const Dims& permutation);
 Dims pick(const Shape& shape, const Dims& which);
-Dims shifted(const Dims& dims, int axis);  // dimension numbers, seen with a new axis inserted at `axis`
+Dims shifted(const Dims& dims,
+             int axis);  // dimension numbers, seen with a new axis inserted at `axis`
 std::int64_t position(const Dims& d, std::int64_t v);  // index of v in d, or -1
 /// A dimension number in 0..rank-1 (negative counts from the end), or throws.
 std::int64_t canonical_axis(std::int64_t axis, std::size_t rank, const char* op);
