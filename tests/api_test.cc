@@ -5,6 +5,7 @@
 #include <cmath>
 #include <thread>
 #include "jaxpp/jaxpp.h"
+#include "message.h"
 
 using namespace jaxpp;
 using Catch::Matchers::Contains;
@@ -27,15 +28,6 @@ auto wave = [](Array x) { return sin(x) * x; };
 
 std::vector<double> list(const Array& a) { return a.to_vector(); }
 using V = std::vector<double>;
-template <class F>
-std::string message(F f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "nothing was thrown";
-}
 bool idle() {  // no transform is in progress
   return !internal::context.trace && !internal::context.rule_loc && !internal::context.axes &&
          !internal::trail;

@@ -4,6 +4,7 @@
 #include <sstream>
 #include "jaxpp/debug.h"
 #include "jaxpp/jaxpp.h"
+#include "message.h"
 
 using namespace jaxpp;
 using namespace jaxpp::internal;
@@ -24,15 +25,6 @@ std::string printed(F f) {
   }
   std::cout.rdbuf(old);
   return s.str();
-}
-template <class F>
-std::string message(F f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
 }
 Array shout(Array x) {
   debug::print("x = {}", x);

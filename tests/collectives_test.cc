@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <numeric>
 #include "jaxpp/jaxpp.h"
+#include "message.h"
 
 using namespace jaxpp;
 
@@ -15,15 +16,6 @@ Array counting(const Shape& shape) {  // 0, 1, 2, ...
 }
 std::vector<double> values(const Array& x) { return x.to_vector<double>(); }
 using V = std::vector<double>;
-template <class F>
-std::string message(F f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
 const VmapOptions over_i{.axis_name = "i"};
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include "jaxpp/jaxpp.h"
+#include "message.h"
 
 using namespace jaxpp;
 using Catch::Matchers::Contains;
@@ -11,15 +12,6 @@ namespace {
 
 using V = std::vector<double>;
 V list(const Array& a) { return a.to_vector(); }
-template <class F>
-std::string message(F f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "nothing was thrown";
-}
 struct State {
   Array position, velocity;
   int id = 3;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include "checks.h"
 #include "jaxpp/jaxpp.h"
+#include "message.h"
 
 using namespace jaxpp;
 using namespace jaxpp::internal;
@@ -11,16 +12,6 @@ using namespace jaxpp::testing;
 using Catch::Matchers::Contains;
 
 namespace {
-
-template <class F>
-std::string message(F f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
 
 // The example of the header.
 const CustomPrimitive<> cube =

@@ -2,30 +2,21 @@
 // gives.  Nested jaxprs are checked too, each once however often it occurs; a call's own types are its shape rule's matter.
 #include "jaxpp/core/check.h"
 #include <unordered_set>
+#include "jaxpp/core/ignoring_visitor.h"
 
 namespace jaxpp {
 namespace internal {
 namespace {
 // Parameters that rules dereference: none may be missing.  A count may be negative only in hostile input.
-struct MissingJaxpr final : FieldVisitor {
+struct MissingJaxpr final : IgnoringVisitor {
+  using IgnoringVisitor::field;
   std::string missing;
-  void field(const char*, bool&) override {}
   void field(const char* n, std::int64_t& v) override {
     const std::string_view s(n);
     if (v < 0 &&
         (s == "length" || s.ends_with("consts") || s == "num_carry" || s == "num_res" || s == "n"))
       missing = n;
   }
-  void field(const char*, double&) override {}
-  void field(const char*, std::string&) override {}
-  void field(const char*, DType&) override {}
-  void field(const char*, std::optional<DType>&) override {}
-  void field(const char*, std::optional<Number>&) override {}
-  void field(const char*, Dims&) override {}
-  void field(const char*, std::optional<Dims>&) override {}
-  void field(const char*, std::vector<Dims>&) override {}
-  void field(const char*, std::vector<std::string>&) override {}
-  void field(const char*, std::vector<Type>&) override {}
   void field(const char* n, JaxprPtr& j) override {
     if (!j) missing = n;
   }
@@ -36,10 +27,6 @@ struct MissingJaxpr final : FieldVisitor {
   void field(const char* n, CustomPtr& r) override {
     if (!r) missing = n;
   }
-  void field(const char*, Opaque&) override {}
-  void enumeration(const char*, int&, std::span<const char* const>) override {}
-  void begin(const char*, const char*) override {}
-  void end() override {}
 };
 std::string count_text(std::size_t n, const char* what) {
   return std::to_string(n) + " " + what + (n == 1 ? "" : "s");

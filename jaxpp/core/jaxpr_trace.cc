@@ -4,6 +4,7 @@
 // close() drops dead equations and turns the constants that are not literals into leading inputs.
 #include <algorithm>
 #include <unordered_map>
+#include "jaxpp/core/ignoring_visitor.h"
 #include "jaxpp/core/jaxpr.h"
 #include "jaxpp/core/user_functions.h"
 #include "jaxpp/flat.h"
@@ -126,29 +127,13 @@ Jaxpr make_jaxpr_flat(FlatFn f, Types in, Loc loc) {
 
 // ---- Looking inside parameters
 namespace {
-struct JaxprCollector final : FieldVisitor {
+struct JaxprCollector final : IgnoringVisitor {
+  using IgnoringVisitor::field;
   std::vector<JaxprPtr> found;
-  void field(const char*, bool&) override {}
-  void field(const char*, std::int64_t&) override {}
-  void field(const char*, double&) override {}
-  void field(const char*, std::string&) override {}
-  void field(const char*, DType&) override {}
-  void field(const char*, std::optional<DType>&) override {}
-  void field(const char*, std::optional<Number>&) override {}
-  void field(const char*, Dims&) override {}
-  void field(const char*, std::optional<Dims>&) override {}
-  void field(const char*, std::vector<Dims>&) override {}
-  void field(const char*, std::vector<std::string>&) override {}
-  void field(const char*, std::vector<Type>&) override {}
   void field(const char*, JaxprPtr& j) override { found.push_back(j); }
   void field(const char*, std::vector<JaxprPtr>& v) override {
     found.insert(found.end(), v.begin(), v.end());
   }
-  void field(const char*, CustomPtr&) override {}
-  void field(const char*, Opaque&) override {}
-  void enumeration(const char*, int&, std::span<const char* const>) override {}
-  void begin(const char*, const char*) override {}
-  void end() override {}
 };
 }  // namespace
 

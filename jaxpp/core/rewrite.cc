@@ -1,35 +1,20 @@
 // rewrite.cc -- replacing nested jaxprs, and the canonical order of equations.
 #include "jaxpp/core/rewrite.h"
 #include <unordered_map>
+#include "jaxpp/core/ignoring_visitor.h"
 
 namespace jaxpp::internal {
 namespace {
-struct JaxprMapper final : FieldVisitor {
+struct JaxprMapper final : IgnoringVisitor {
+  using IgnoringVisitor::field;
   const std::function<JaxprPtr(const JaxprPtr&)>& f;
   explicit JaxprMapper(const std::function<JaxprPtr(const JaxprPtr&)>& fn) : f(fn) {}
-  void field(const char*, bool&) override {}
-  void field(const char*, std::int64_t&) override {}
-  void field(const char*, double&) override {}
-  void field(const char*, std::string&) override {}
-  void field(const char*, DType&) override {}
-  void field(const char*, std::optional<DType>&) override {}
-  void field(const char*, std::optional<Number>&) override {}
-  void field(const char*, Dims&) override {}
-  void field(const char*, std::optional<Dims>&) override {}
-  void field(const char*, std::vector<Dims>&) override {}
-  void field(const char*, std::vector<std::string>&) override {}
-  void field(const char*, std::vector<Type>&) override {}
   void field(const char*, JaxprPtr& j) override {
     if (j) j = f(j);
   }
   void field(const char*, std::vector<JaxprPtr>& v) override {
     for (auto& j : v) field("", j);
   }
-  void field(const char*, CustomPtr&) override {}
-  void field(const char*, Opaque&) override {}
-  void enumeration(const char*, int&, std::span<const char* const>) override {}
-  void begin(const char*, const char*) override {}
-  void end() override {}
 };
 
 class Canonical {
