@@ -1,6 +1,7 @@
-// backend.cc -- the executor behind jaxpp/core/backend.h: kernels for eager execution, flat plans for jaxprs.
+// backend.cc -- the executors behind jaxpp/core/backend.h: kernels for eager execution, loop programs for jaxprs.
 #include "backends/eager/kernels.h"
-#include "backends/plan/plan.h"
+#include "backends/cuda/cuda.h"
+#include "backends/loops/executable.h"
 
 namespace jaxpp::internal {
 namespace {
@@ -18,7 +19,21 @@ void install_kernels() {
   install_call_kernels();
 }
 
-constexpr Backend kBackend{.install_kernels = install_kernels, .compile = make_plan};
+std::shared_ptr<const Executable> compile(const JaxprBody& j, Device device) {
+  return device == cpu() ? compile_for_cpu(j) : cuda::compile(j, device);
+}
+std::vector<Device> list_devices(Device::Platform p, std::string* why) {
+  if (p == Device::Platform::cpu) return {cpu()};
+  return cuda::devices(p, why);
+}
+
+constexpr Backend kBackend{.install_kernels = install_kernels,
+                           .compile = compile,
+                           .devices = list_devices,
+                           .to_device = cuda::to_device,
+                           .device_of = cuda::device_of,
+                           .fetch = cuda::fetch,
+                           .wait = cuda::wait};
 
 }  // namespace
 

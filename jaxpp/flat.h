@@ -1,6 +1,7 @@
 // flat.h -- the transforms on flat functions.  The templates of grad.h, vmap.h, jit.h, ... only flatten arguments and
 // results and call these; transforms/ defines them.  Not for users.
 #pragma once
+#include <optional>
 #include "jaxpp/core/trace.h"
 #include "jaxpp/jaxpr.h"
 
@@ -70,11 +71,22 @@ class JitCache {
 /// Calls f through the cache.  donate: x is owned by the call, leaves that nobody else holds may be overwritten (false:
 /// x is borrowed).  When f is traced it sets *out_tree; when it is not, *out_tree is set to what it was when the cached
 /// entry was traced (left alone if that was null).
+/// device: where to run; by default where an argument is, or default_device().
 void jit_flat(JitCache&, const char* name, FlatFn f, std::span<Array> x, const StaticKey&,
-              std::shared_ptr<const void>* out_tree, Results& y, bool donate, Loc loc);
+              std::shared_ptr<const void>* out_tree, Results& y, bool donate,
+              const std::optional<Device>& device, Loc loc);
 /// Compiles for these arguments without running.
-void jit_compile_flat(JitCache&, const char* name, FlatFn f, Args x, const StaticKey&,
-                      std::shared_ptr<const void>* out_tree, Loc loc);
+struct CompiledProgram {
+  JaxprPtr jaxpr;  // owns the executable
+  const struct Executable* executable = nullptr;
+};
+CompiledProgram jit_compile_flat(JitCache&, const char* name, FlatFn f, Args x, const StaticKey&,
+                                 std::shared_ptr<const void>* out_tree,
+                                 const std::optional<Device>& device, Loc loc);
+std::string loops_text(const CompiledProgram&);
+std::string cuda_text(const CompiledProgram&);
+MemoryUse memory_use(const CompiledProgram&);
+CostEstimate cost_estimate(const CompiledProgram&);
 Jaxpr make_jaxpr_flat(FlatFn f, Types in, Loc loc);
 
 // ---- Control flow

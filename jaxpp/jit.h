@@ -13,8 +13,9 @@
 namespace jaxpp {
 
 struct JitOptions {
-  std::string name = "f";  ///< in jaxprs and messages
-  bool donate = true;      ///< may reuse the buffers of arguments that are moved in
+  std::optional<Device> device{};  ///< where to run: where an argument is, or default_device()
+  bool donate = true;              ///< may reuse the buffers of arguments that are moved in
+  std::string name = "f";          ///< in jaxprs and messages
 };
 
 namespace internal {
@@ -159,6 +160,9 @@ R rebuild(const void* tree, Results& y) {
 }  // namespace internal
 
 template <class F>
+struct Compiled;
+
+template <class F>
 struct Jit {
   using Traced = F;
   F f;
@@ -172,18 +176,18 @@ struct Jit {
     internal::JitTracer<F, decltype(in)> run{f, in};
     internal::Results y;
     internal::jit_flat(*cache, options.name.c_str(), internal::flat(run), in.arrays(), in.key(),
-                       &run.tree, y, in.donate, loc);
+                       &run.tree, y, in.donate, options.device, loc);
     return internal::rebuild<typename decltype(in)::R>(run.tree.get(), y);
   }
   /// Traces and compiles for arguments like these, without running: the first call is then as fast
-  /// as any.
+  /// as any.  What comes back can be called like this, and shows what was compiled.
   template <class... A>
-  Jit compile(A&&... a) const {
+  Compiled<F> compile(A&&... a) const {
     internal::CallArgs<F, A&&...> in(false, std::forward<A>(a)...);
     internal::JitTracer<F, decltype(in)> run{f, in};
-    internal::jit_compile_flat(*cache, options.name.c_str(), internal::flat(run), in.arrays(),
-                               in.key(), &run.tree, loc);
-    return *this;
+    return {*this, internal::jit_compile_flat(*cache, options.name.c_str(), internal::flat(run),
+                                              in.arrays(), in.key(), &run.tree, options.device,
+                                              loc)};
   }
   /// One line for each compilation so far: for which types, and what differed from the nearest
   /// earlier ones.
@@ -192,10 +196,31 @@ struct Jit {
   std::size_t cache_size() const { return cache->size(); }
 };
 
+/// What jit(f).compile(args...) gives: f, and what it was compiled to for those arguments.
+///   auto step = jit(f).compile(x, y);   step(x, y);   std::cout << step.loops();
+template <class F>
+struct Compiled : Jit<F> {
+  internal::CompiledProgram program;
+  /// The loop program (docs/loops.md).
+  std::string loops() const { return internal::loops_text(program); }
+  /// The CUDA kernels, or "" if it was compiled for the CPU.
+  std::string cuda() const { return internal::cuda_text(program); }
+  MemoryUse memory() const { return internal::memory_use(program); }  ///< bytes
+  CostEstimate cost() const { return internal::cost_estimate(program); }
+};
+
 /// f, compiled.  jit(f, {.name = "step"})(args...);  jit(f).compile(args...);  jit(f).explain()
 template <class F>
 auto jit(F f, JitOptions options = {}, Loc loc = Loc::current()) {
   return Jit<F>{std::move(f), std::move(options), loc};
+}
+
+/// A copy of x on a device; of a traced array, the array itself.  Trees: each of their arrays.
+Array device_put(const Array& x, Device = default_device(), Loc = Loc::current());
+template <class T>
+requires(!std::is_convertible_v<const T&, const Array&>) T
+device_put(const T& tree, Device device = default_device(), Loc loc = Loc::current()) {
+  return tree_map([&](const Array& x) { return device_put(x, device, loc); }, tree);
 }
 
 }  // namespace jaxpp

@@ -198,6 +198,119 @@ TEST_CASE("control: fori_loop") {
   CHECK(list(vmap(dynamic, {.in_axes = {0, None}})(Array{1, 4, 0}, 0.5)) == V{0, 3, 0});
 }
 
+TEST_CASE("control: vmap keeps a condition for each lane") {
+  auto halve = [](Array x) {
+    return while_loop([](Array v) { return v > 1; }, [](Array v) { return v / 2; }, x);
+  };
+  CHECK(make_jaxpr(vmap(vmap(halve)))(zeros({2, 3}, f64)).to_string() ==
+        R"({ lambda ; a:f64[2,3]. let
+    b:f64[2,3] = while[
+      body_jaxpr={ lambda ; c:f64[2,3]. let
+          d:f64[2,3] = div c 2.0:f64[]
+        in (d,) }
+      cond_jaxpr={ lambda ; e:f64[2,3]. let
+          f:bool[2,3] = gt e 1.0:f64[]
+        in (f,) }
+    ] a
+  in (b,) })");
+  const Array x = {{100., 1., 3.}, {-5., 6., 2.}};
+  const V halved = {0.78125, 1, 0.75, -5, 0.75, 1}, slope = {1. / 128, 1, 0.25, 1, 0.125, 0.5};
+  auto both = [&](Array v) { return jvp(halve, v, 1.0); };
+  for (bool jitted : {false, true}) {
+    CAPTURE(jitted);
+    CHECK(list(jitted ? jit(vmap(vmap(halve)))(x) : vmap(vmap(halve))(x)) == halved);
+    auto [y, dy] = jitted ? jit(vmap(vmap(both)))(x) : vmap(vmap(both))(x);
+    CHECK(list(y) == halved);
+    CHECK(list(dy) == slope);
+    CHECK(list(jvp(vmap(vmap(halve)), x, ones({2, 3}, f64)).second) == slope);
+  }
+  // The condition differs along the inner axis only; a part of the carry along the outer one only.
+  auto steps = [](Array limit, Array step) {
+    return while_loop([limit](auto c) { return c.first < limit; },
+                      [step](auto c) { return std::pair(c.first + 1, c.second + step); },
+                      std::pair(Array(0.0), Array(0.0)))
+        .second;
+  };
+  auto table = vmap(vmap(steps, {.in_axes = {0, None}}), {.in_axes = {None, 0}});
+  CHECK(list(table(Array{1., 0., 3.}, Array{1., 10.})) == V{1, 0, 3, 10, 0, 30});
+  CHECK(list(jit(table)(Array{1., 0., 3.}, Array{1., 10.})) == V{1, 0, 3, 10, 0, 30});
+  // Lanes that have finished still take part in what mixes lanes.
+  auto share = [](Array v) {
+    return while_loop([](Array a) { return a < 10; }, [](Array a) { return a + psum(a, "i"); }, v);
+  };
+  CHECK(list(vmap(share, {.axis_name = "i"})(Array{1., 4., 20.})) == V{26, 29, 20});
+  CHECK(list(jit(vmap(share, {.axis_name = "i"}))(Array{1., 4., 20.})) == V{26, 29, 20});
+}
+
+TEST_CASE("control: vmap keeps an index for each lane") {
+  auto f = [](Array x, Array w) {
+    return cond(
+        x > 0, [w](Array v) { return log(v) + sum(w); }, [](Array v) { return -v; }, x);
+  };
+  const Array x = {1., -2., 3., 0.}, w = {0.5, 1.5, 2.};
+  const VmapOptions over_x{.in_axes = {0, None}};
+  const std::string text = make_jaxpr(vmap(f, over_x))(x, w).to_string();
+  CHECK_THAT(text, Contains("cond[") && !Contains("select_n"));
+  const V want = {4, 2, 4 + std::log(3.), 0}, slope = {1, -1, 1. / 3, -1};
+  CHECK(list(vmap(f, over_x)(x, w)) == want);
+  CHECK(list(jit(vmap(f, over_x))(x, w)) == want);
+  // Derivatives before and after; a lane that does not take a branch gives it no NaN.
+  auto total = [&](Array a, Array b) { return sum(vmap(f, over_x)(a, b)); };
+  auto [dx, dw] = grad<0, 1>(total)(x, w);
+  CHECK(list(dx) == slope);
+  CHECK(list(dw) == V{2, 2, 2});
+  auto [jx, jw] = jit(grad<0, 1>(total))(x, w);
+  CHECK(list(jx) == slope);
+  CHECK(list(jw) == list(dw));
+  CHECK(list(vmap(grad<0>(f), over_x)(x, w)) == slope);
+  CHECK(list(jvp(vmap(f, over_x), std::tuple(x, w), std::tuple(ones({4}, f64), zeros({3}, f64)))
+                 .second) == slope);
+  CHECK(allclose(hessian<0>(total)(x, w), diag(Array{-1., 0., -1. / 9, 0.}), 1e-15, 1e-15));
+  // Two axes; the shared operand follows the outer one.  With four entries its shape begins as the index's does.
+  for (std::int64_t n : {3, 4}) {
+    CAPTURE(n);
+    const Array ws = sin(arange(2. * double(n))).reshape({2, n});
+    auto table = [&](Array a, Array b) { return vmap(vmap(f, over_x))(a, b); };
+    auto loop = [&](Array a, Array b) {
+      std::vector<Array> rows;
+      for (int i = 0; i < 2; ++i) {
+        std::vector<Array> row;
+        for (int k = 0; k < 4; ++k) row.push_back(f(a(i, k), b(i)));
+        rows.push_back(stack(row));
+      }
+      return stack(rows);
+    };
+    const Array xs = stack({x + 0.5, 0.25 - x});
+    CHECK(allclose(table(xs, ws), loop(xs, ws), 1e-15, 0));
+    CHECK(allclose(jit(table)(xs, ws), loop(xs, ws), 1e-15, 0));
+    auto sum_of = [](auto g) { return [g](Array a, Array b) { return sum(sin(g(a, b))); }; };
+    auto [a1, b1] = grad<0, 1>(sum_of(table))(xs, ws);
+    auto [a2, b2] = grad<0, 1>(sum_of(loop))(xs, ws);
+    CHECK(allclose(a1, a2, 1e-14, 1e-15));
+    CHECK(allclose(b1, b2, 1e-14, 1e-15));
+  }
+  // Collectives mix lanes: such branches are computed for all.
+  auto mixed = [](Array v) {
+    return cond(
+        v > 0, [](Array a) { return a / psum(a, "i"); }, [](Array a) { return a; }, v);
+  };
+  CHECK(list(vmap(mixed, {.axis_name = "i"})(Array{1., -3., 6.})) == V{0.25, -3, 1.5});
+  // Linear maps are transposed lane by lane.
+  const Array which = {1, 0, 7};
+  auto linear = [which](Array v, Array u) {
+    return vmap(
+        [](Array i, Array a, Array b) {
+          return cond(
+              i, [](Array p, Array q) { return 2 * p + q; }, [](Array p, Array) { return -p; }, a,
+              b);
+        },
+        {.in_axes = {0, 0, None}})(which > 0, v, u);
+  };
+  auto [vt, ut] = linear_transpose(linear, zeros({3}, f64), Array(0.0))(Array{1., 10., 100.});
+  CHECK(list(vt) == V{2, -10, 200});
+  CHECK(double(ut) == 101);
+}
+
 // ---- cond, switch_
 
 TEST_CASE("control: cond") {

@@ -72,6 +72,25 @@ void calls(std::vector<Sample>& out) {
   loop.options.constant = {0};
   out.push_back(loop);
 
+  // A condition for each of three lanes, as vmap leaves it; the carries are c: [3] and a sum of its past, [3,2].
+  const auto below3 = traced({f64s({3}), f64s({3}), f64s({3, 2})}, [](Args x, Results& y) {
+    y.push_back(lax::lt(lax::abs(x[1]), x[0]));
+  });
+  const auto grow3 = traced({f64s({3}), f64s({3}), f64s({3, 2})}, [](Args x, Results& y) {
+    y.push_back(
+        lax::add(lax::mul(x[1], scalar_like(x[1], 1.5)), lax::mul(x[0], scalar_like(x[0], 0.1))));
+    y.push_back(lax::add(x[2], lax::broadcast_in_dim(lax::sin(x[1]), {3, 2}, {0})));
+  });
+  Sample lanes{"while in lanes", {&while_p}, apply(while_p, WhileParams{grow3, 1, below3, 1}), {},
+               {}};
+  lanes.make = [](Random& r) {
+    return Arrays{r.array(DType::f64, {3}, 2, 9), r.array(DType::f64, {3}, 0.2, 0.9),
+                  r.array(DType::f64, {3}, 0.3, 0.9), r.array(DType::f64, {3, 2}, 0.3, 0.9)};
+  };
+  lanes.options.reverse = false;
+  lanes.options.constant = {0};
+  out.push_back(lanes);
+
   const auto left =
       traced({f64s({3}), f64s({3})}, [](Args x, Results& y) { y.push_back(lax::mul(x[0], x[1])); });
   const auto right =
@@ -82,6 +101,24 @@ void calls(std::vector<Sample>& out) {
                   r.array(DType::f64, {3}, 0.25, 0.85, true)};
   };
   out.push_back(branch);
+
+  // An index for each of three lanes: a has a value for each, w is shared.
+  const auto scaled = traced({f64s({3, 2}), f64s({2})}, [](Args x, Results& y) {
+    y.push_back(lax::mul(x[0], lax::broadcast_in_dim(x[1], {3, 2}, {1})));
+    y.push_back(lax::reduce_sum(x[0], {1}));
+  });
+  const auto waves = traced({f64s({3, 2}), f64s({2})}, [](Args x, Results& y) {
+    y.push_back(lax::sin(x[0]));
+    y.push_back(lax::broadcast_in_dim(lax::reduce_prod(x[1], {0}), {3}, {}));
+  });
+  Sample choice{"cond in lanes", {&cond_p}, apply(cond_p, CondParams{{scaled, waves}}), {}, {}};
+  choice.make = [](Random& r) {
+    Array index = Array::make(make_type(DType::i32, {3}));
+    for (int i = 0; i < 3; ++i) index.data<std::int32_t>()[i] = std::int32_t(r.integer(-1, 2));
+    return Arrays{index, r.array(DType::f64, {3, 2}, 0.25, 0.85, true),
+                  r.array(DType::f64, {2}, 0.25, 0.85, true)};
+  };
+  out.push_back(choice);
 }
 
 void custom_rules(std::vector<Sample>& out) {

@@ -1,7 +1,13 @@
 // cond.cc -- a choice among branches: operand 0 is an int32 index, clamped; the rest go to every branch.
 //
-// Transforms map over the branches until they agree on which results are active.  A batched index runs every branch and
-// chooses lane by lane.
+// Transforms map over the branches until they agree on which results are active.
+//
+// vmap leaves an index that differs from lane to lane as it is: i32[n], after a second vmap i32[m,n], a prefix of the shape
+// of every result.  Each branch then is a program over all lanes, and every lane of a result comes from the branch that
+// its index names.  An operand whose shape begins with the index's has a value for each lane, and branches take lane to
+// lane; any other operand is shared.  Executors may run one branch only for a lane, or all branches for all lanes.
+// Where that contract cannot be kept (collectives mix lanes; the shape of a shared operand begins like the index's), and
+// in reverse mode (residuals have any shape), the choice is made by select instead: see choose().
 #include <algorithm>
 #include "jaxpp/flat.h"
 #include "transforms/calls.h"
@@ -32,19 +38,80 @@ Branches jaxprs(const std::vector<R>& r) {
   return b;
 }
 
+bool is_prefix(const Shape& s, const Shape& of) {
+  return s.size() <= of.size() && std::equal(s.begin(), s.end(), of.begin());
+}
+
 void cond_shape(Types in, Params q, Type* out) {
   auto& b = q.as<CondParams>().branches;
   need(!b.empty(), "cond", "there is no branch.");
-  check(!in.empty() && in[0] == scalar_type(DType::i32), "cond", [&] {
-    return "the index must be i32[], got " + (in.empty() ? std::string("nothing") : in[0]->str()) +
-           ".";
+  check(!in.empty() && in[0]->dtype == DType::i32, "cond", [&] {
+    return "the index must be i32, got " + (in.empty() ? std::string("nothing") : in[0]->str()) + ".";
   });
   for (std::size_t k = 0; k < b.size(); ++k) {
     check_inputs("cond", *b[k], in.subspan(1));
     check(b[k]->out_types() == b[0]->out_types(), "cond",
           [&] { return "branch " + std::to_string(k) + " returns other types than branch 0."; });
   }
-  for (auto& a : b[0]->outs) *out++ = b[0]->type(a);
+  for (auto& a : b[0]->outs) {
+    const Type t = b[0]->type(a);
+    check(is_prefix(in[0]->shape, t->shape), "cond", [&] {
+      return "the shape of the index, " + in[0]->str() + ", is no prefix of that of a result, " +
+             t->str() + ".";
+    });
+    *out++ = t;
+  }
+}
+
+// ---- Choosing by select
+// Runs every branch on x = (index, operands) and chooses lane by lane.  lanes: operands with a value for each lane.
+// linear (or empty): operands that the result must stay linear in.
+// Lanes that do not take a branch give it no gradient, so that its NaNs stay inside it.
+void choose(const Branches& branches, Args x, const Mask& lanes, const Mask& linear, Results& y) {
+  const Array which = lax::clamp(Array(0), x[0], Array(int(branches.size()) - 1));
+  const auto spread = [](const Array& taken, const Array& over) {
+    return lax::broadcast_in_dim(taken, over.shape(), iota_dims(taken.shape().size()));
+  };
+  for (std::size_t k = 0; k < branches.size(); ++k) {
+    const Array taken = lax::eq(which, Array(int(k)));
+    Results operands, out;
+    for (std::size_t i = 1; i < x.size(); ++i) {
+      if (!lanes[i - 1] || !has_tangent(x[i].type())) {
+        operands.push_back(x[i]);
+        continue;
+      }
+      const bool lin = !linear.empty() && linear[i - 1];
+      operands.push_back(lax::select(spread(taken, x[i]), x[i],
+                                     lin ? lax::zeros_like(x[i]) : lax::stop_gradient(x[i])));
+    }
+    eval_jaxpr(*branches[k], args(operands), out);
+    for (std::size_t i = 0; i < out.size(); ++i)
+      if (k == 0)
+        y.push_back(out[i]);
+      else
+        y[i] = lax::select(spread(taken, out[i]), out[i], y[i]);
+  }
+}
+// The same as a program of (index, operands), for an index of rank > 0: shapes say which operands have lanes.
+JaxprPtr chosen(const Branches& branches, Type index, const Mask& linear) {
+  struct Chosen {
+    JaxprPtr jaxpr;
+    Branches of;  // keeps the addresses in the key from being reused
+  };
+  std::string key = mask_key("cond lanes", linear) + index->str();
+  for (auto& j : branches) key += " " + std::to_string(reinterpret_cast<std::uintptr_t>(j.get()));
+  return branches[0]
+      ->memo<Chosen>(key,
+                     [&] {
+                       std::vector<Type> in = branches[0]->in_types();
+                       Mask lanes;
+                       for (Type t : in) lanes.push_back(is_prefix(index->shape, t->shape));
+                       in.insert(in.begin(), index);
+                       auto f = [&](Args x, Results& y) { choose(branches, x, lanes, linear, y); };
+                       Scope none(nullptr);
+                       return Chosen{trace_to_jaxpr(in, flat(f), Consts::embed).jaxpr, branches};
+                     })
+      ->jaxpr;
 }
 
 void cond_jvp(JvpRule& r) {
@@ -109,6 +176,11 @@ LinearCond split_cond(const Branches& branches,
 }
 void cond_linearize(JvpRule& r) {
   auto& branches = r.params.as<CondParams>().branches;
+  if (r.x[0].ndim()) {
+    const CallParams selects{chosen(branches, r.x[0].type(), {}), "cond"};
+    JvpRule as_jit{jit_p, r.x, r.dx, selects, r.y, r.dy, r.tangent};
+    return jit_p.linearize(as_jit);
+  }
   Mask active = defined(r.dx.subspan(1));
   auto t = agree(branches, &LinearJaxpr::active, [&](const JaxprBody& j, const Mask& force) {
     return linearize_jaxpr(j, active, force);
@@ -127,6 +199,14 @@ void cond_linearize(JvpRule& r) {
 
 void cond_transpose(TransposeRule& r) {
   Mask known = defined(r.x.subspan(1)), ct = defined(r.ct);
+  if (!r.x_types[0]->shape.empty()) {
+    Mask linear;
+    for (bool k : known) linear.push_back(!k);
+    const CallParams selects{
+        chosen(r.params.as<CondParams>().branches, r.x_types[0], linear), "cond"};
+    TransposeRule as_jit{jit_p, r.x, r.ct, selects, r.x_types, r.into};
+    return jit_p.transpose(as_jit);
+  }
   Branches branches;
   for (auto& j : r.params.as<CondParams>().branches)
     branches.push_back(transpose_jaxpr(*j, known, ct, true)->jaxpr);
@@ -141,47 +221,48 @@ void cond_transpose(TransposeRule& r) {
 void cond_batch(BatchRule& b) {
   auto& branches = b.params.as<CondParams>().branches;
   Mask batched = mapped(b);
-  bool index = batched[0];
+  const Shape before = b.x[0].shape();  // of the index
+  const bool lanes = batched[0] || !before.empty();
+  Mask per_lane;  // operands with a value for each lane
+  if (lanes) {
+    Shape inner = before;
+    if (batched[0]) inner.erase(std::size_t(b.axis[0]));
+    for (std::size_t i = 1; i < b.x.size(); ++i) {
+      Shape s = b.x[i].shape();
+      if (batched[i]) s.erase(std::size_t(b.axis[i]));
+      per_lane.push_back(inner.empty() ? batched[i] : is_prefix(inner, s));
+      batched[i] = batched[i] || per_lane.back();
+    }
+    batched[0] = true;
+  }
+  Results in;
+  for (std::size_t i = 0; i < b.x.size(); ++i)
+    in.push_back(batched[i] ? lax::batch_to_front(b.x[i], b.axis[i], b.size) : b.x[i]);
   batched.erase(0);
   auto t = agree(branches, &BatchedJaxpr::batched, [&](const JaxprBody& j, const Mask& force) {
-    return batch_jaxpr(j, b.size, b.axis_name, batched, index ? Mask(force.size(), true) : force);
+    return batch_jaxpr(j, b.size, b.axis_name, batched, lanes ? Mask(force.size(), true) : force);
   });
-  Results in = batch_operands(b);
-  if (!index) {
-    Results out = call(cond_p, args(in), CondParams{jaxprs(t)});
-    for (std::size_t i = 0; i < out.size(); ++i) {
-      b.y[i] = out[i];
-      b.y_axis[i] = t[0]->batched[i] ? 0 : -1;
+  bool by_select = false;
+  if (lanes) {
+    for (auto& j : branches) {
+      for (auto& e : j->eqns)
+        check(!has_effects(e), "cond", [&] {
+          return std::string("`") + e.prim->name +
+                 "` has effects; it cannot run under a batched index.";
+        });
+      by_select |= !b.axis_name.empty() && uses_axis(*j, b.axis_name);
     }
-    return;
+    for (std::size_t i = 1; i < in.size(); ++i)
+      by_select |= is_prefix(in[0].shape(), in[i].shape()) != per_lane[i - 1];
   }
-  for (auto& j : branches)
-    for (auto& e : j->eqns)
-      check(!has_effects(e), "cond", [&] {
-        return std::string("`") + e.prim->name +
-               "` has effects; it cannot run under a batched index.";
-      });
-  const int last = int(branches.size()) - 1;
-  Array which = lax::clamp(Array(0), in[0], Array(last));
-  for (std::size_t k = 0; k < t.size(); ++k) {  // every branch, then choose lane by lane
-    // Lanes that do not take this branch give it no gradient, so that its NaNs stay inside it.
-    Array taken = lax::eq(which, Array(int(k)));
-    Results operands, out;
-    for (std::size_t i = 1; i < in.size(); ++i) {
-      const Array& x = in[i];
-      if (b.axis[i] < 0 || !has_tangent(x.type())) {
-        operands.push_back(x);
-        continue;
-      }
-      Array lanes = x.ndim() == 1 ? taken : lax::broadcast_in_dim(taken, x.shape(), {0});
-      operands.push_back(lax::select(lanes, x, lax::stop_gradient(x)));
-    }
-    eval_jaxpr(*t[k]->jaxpr, args(operands), out);
-    for (std::size_t i = 0; i < out.size(); ++i) {
-      Array lanes = out[i].ndim() == 1 ? taken : lax::broadcast_in_dim(taken, out[i].shape(), {0});
-      b.y[i] = k == 0 ? out[i] : lax::select(lanes, out[i], b.y[i]);
-      b.y_axis[i] = 0;
-    }
+  Results out;
+  if (by_select)
+    choose(jaxprs(t), args(in), per_lane, {}, out);
+  else
+    out = call(cond_p, args(in), CondParams{jaxprs(t)});
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    b.y[i] = out[i];
+    b.y_axis[i] = t[0]->batched[i] ? 0 : -1;
   }
 }
 

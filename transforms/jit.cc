@@ -6,6 +6,7 @@
 // remembered.
 #include <algorithm>
 #include "jaxpp/core/backend.h"
+#include "jaxpp/core/profile.h"
 #include "jaxpp/flat.h"
 #include "jaxpp/math.h"
 #include "jaxpp/ops/primitives.h"
@@ -99,6 +100,7 @@ std::shared_ptr<const Entry> trace_entry(const char* name, FlatFn f, Args x,
                                          const StaticKey& statics,
                                          std::shared_ptr<const void>* out_tree, Loc loc) {
   TrailFrame frame("jit", loc);
+  profile::Slice slice("trace", name);
   auto e = std::make_shared<Entry>();
   std::vector<Type> types;
   for (const Array& a : x) {
@@ -167,9 +169,19 @@ const Entry* entry_for(JitCache& cache, const char* name, FlatFn f, Args x,
 }
 }  // namespace
 
+namespace {
+// Where the arguments are, if the caller did not say.
+Device place(const std::optional<Device>& wanted, Args x) {
+  if (wanted) return *wanted;
+  for (const Array& a : x)
+    if (a.defined() && a.on_device()) return a.device();
+  return default_device();
+}
+}  // namespace
+
 void jit_flat(JitCache& cache, const char* name, FlatFn f, std::span<Array> x,
               const StaticKey& statics, std::shared_ptr<const void>* out_tree, Results& y,
-              bool donate, Loc loc) {
+              bool donate, const std::optional<Device>& device, Loc loc) {
   std::shared_ptr<const Entry> hold;
   const Entry* e = entry_for(cache, name, f, x, statics, out_tree, hold, loc);
   if (out_tree && e->out_tree) *out_tree = e->out_tree;
@@ -178,7 +190,7 @@ void jit_flat(JitCache& cache, const char* name, FlatFn f, std::span<Array> x,
   bool plain = !context.trace && e->consts.empty();  // no transform around, nothing captured
   for (const Array& a : x) plain &= a.defined() && a.concrete();
   if (plain) [[likely]]
-    return run_jaxpr(*e->params.jaxpr, x, y.data() + at, donate);
+    return run_jaxpr(*e->params.jaxpr, x, y.data() + at, donate, place(device, x));
   if (context.trace) {
     Borrowed in(Args{e->consts});
     for (const Array& a : x)
@@ -194,12 +206,19 @@ void jit_flat(JitCache& cache, const char* name, FlatFn f, std::span<Array> x,
     else
       in.push_back(a);
   }
-  run_jaxpr(*e->params.jaxpr, in, y.data() + at, donate);
+  run_jaxpr(*e->params.jaxpr, in, y.data() + at, donate, place(device, in));
 }
-void jit_compile_flat(JitCache& cache, const char* name, FlatFn f, Args x, const StaticKey& statics,
-                      std::shared_ptr<const void>* out_tree, Loc loc) {
+CompiledProgram jit_compile_flat(JitCache& cache, const char* name, FlatFn f, Args x,
+                                 const StaticKey& statics, std::shared_ptr<const void>* out_tree,
+                                 const std::optional<Device>& device, Loc loc) {
   std::shared_ptr<const Entry> hold;
-  entry_for(cache, name, f, x, statics, out_tree, hold, loc);
+  const JaxprPtr j =
+      entry_for(cache, name, f, x, statics, out_tree, hold, loc)->params.jaxpr;
+  return {j, &executable_of(*j, place(device, x))};
 }
+std::string loops_text(const CompiledProgram& p) { return p.executable->loops(); }
+std::string cuda_text(const CompiledProgram& p) { return p.executable->cuda(); }
+MemoryUse memory_use(const CompiledProgram& p) { return p.executable->memory(); }
+CostEstimate cost_estimate(const CompiledProgram& p) { return p.executable->cost(); }
 
 }  // namespace jaxpp::internal

@@ -1,8 +1,12 @@
 // while.cc -- a loop that runs while a condition holds: operands are (cond consts, body consts, carry).
 //
-// Forward mode and batching are fixpoints over the carry, as for scan.  A condition that differs from lane to lane keeps
-// the loop running while any lane wants to; lanes that have finished keep their values.  There is no transpose: the
-// number of iterations, and so the memory for residuals, is unknown before the loop has run.
+// Forward mode and batching are fixpoints over the carry, as for scan.  There is no transpose: the number of iterations,
+// and so the memory for residuals, is unknown before the loop has run.
+//
+// vmap leaves a condition that differs from lane to lane as it is: bool[n], after a second vmap bool[m,n], a prefix of the
+// shape of every carry.  The loop runs while any element is true; after each iteration, carries keep their old values
+// where the condition was false.  Where the body does not mix lanes, this means that each lane stops by itself, which is
+// what executors make of it: lowering it to any and select here would lose that.
 #include "jaxpp/flat.h"
 #include "transforms/calls.h"
 
@@ -17,6 +21,9 @@ Sizes sizes(const WhileParams& p) {
   return {std::size_t(p.cond_nconsts), std::size_t(p.body_nconsts), p.body_jaxpr->outs.size()};
 }
 bool scalar_bool(Type t) { return t == scalar_type(DType::b1); }
+bool is_prefix(const Shape& s, const Shape& of) {
+  return s.size() <= of.size() && std::equal(s.begin(), s.end(), of.begin());
+}
 
 void while_shape(Types in, Params q, Type* out) {
   auto& p = q.as<WhileParams>();
@@ -25,9 +32,9 @@ void while_shape(Types in, Params q, Type* out) {
   need(p.cond_nconsts >= 0 && p.body_nconsts >= 0 && in.size() == n.cond + n.body + n.carry &&
            c.invars.size() == n.cond + n.carry && b.invars.size() == n.body + n.carry,
        "while", "the numbers of operands do not fit the condition and the body.");
-  need(c.outs.size() == 1 && c.type(c.outs[0])->dtype == DType::b1 &&
-           c.type(c.outs[0])->shape.empty(),
-       "while", "the condition must return one bool[].");
+  need(c.outs.size() == 1 && c.type(c.outs[0])->dtype == DType::b1, "while",
+       "the condition must return one array of bool.");
+  const Type pred = c.type(c.outs[0]);
   for (std::size_t i = 0; i < in.size(); ++i) {
     Type t = i < n.cond ? c.types[c.invars[i]] : b.types[b.invars[i - n.cond]];
     if (in[i] != t)
@@ -39,6 +46,10 @@ void while_shape(Types in, Params q, Type* out) {
     check(c.types[c.invars[n.cond + i]] == t && b.type(b.outs[i]) == t, "while", [&] {
       return "carry " + std::to_string(i) + " goes in as " + t->str() + " and comes out as " +
              b.type(b.outs[i])->str() + ".";
+    });
+    check(is_prefix(pred->shape, t->shape), "while", [&] {
+      return "the condition returns " + pred->str() + ", whose shape is no prefix of that of carry " +
+             std::to_string(i) + ", " + t->str() + ".";
     });
     *out++ = t;
   }
@@ -127,69 +138,28 @@ void while_transpose(TransposeRule&) {
       "as it is.");
 }
 
+// A condition that is mapped, or was before, is bool[n, ...]: then every carry is mapped too.
 void while_batch(BatchRule& b) {
   auto& p = b.params.as<WhileParams>();
   auto n = sizes(p);
-  Mask all = mapped(b), cond_consts = part(all, 0, n.cond), body = part(all, n.cond, all.size());
+  const Mask all = mapped(b);
+  Mask body = part(all, n.cond, all.size());
+  const bool lanes = !p.cond_jaxpr->type(p.cond_jaxpr->outs[0])->shape.empty();
   std::shared_ptr<const BatchedJaxpr> t, c;
-  auto cond_mask = [&] {
-    Mask m = cond_consts;
-    for (std::size_t i = 0; i < n.carry; ++i) m.push_back(body[n.body + i]);
-    return m;
-  };
   for (;;) {
     do t = batch_jaxpr(*p.body_jaxpr, b.size, b.axis_name, body, part(body, n.body, body.size()));
     while (merge(body, t->batched, n.carry, n.body));
-    c = batch_jaxpr(*p.cond_jaxpr, b.size, b.axis_name, cond_mask(), {});
-    Mask every(n.carry, true);
-    if (!c->batched[0] || !merge(body, every, n.carry, n.body)) break;
+    Mask cond = part(all, 0, n.cond);
+    cond.append(body.begin() + n.body, body.end());
+    c = batch_jaxpr(*p.cond_jaxpr, b.size, b.axis_name, cond, Mask(1, lanes));
+    if (!c->batched[0] || !merge(body, Mask(n.carry, true), n.carry, n.body)) break;
   }
   Results in;
-  for (std::size_t i = 0; i < n.cond; ++i)
-    in.push_back(b.axis[i] < 0 ? b.x[i] : lax::move_axis(b.x[i], b.axis[i], 0));
-  for (std::size_t i = n.cond; i < b.x.size(); ++i)
-    in.push_back(body[i - n.cond] ? lax::batch_to_front(b.x[i], b.axis[i], b.size) : b.x[i]);
-  WhileParams q{t->jaxpr, p.body_nconsts, c->jaxpr, p.cond_nconsts};
-  if (c->batched[0]) {
-    // cond: any lane;  body: (cond consts, body consts, carry), lanes that have finished keep their carry
-    std::vector<Type> cond_in = c->jaxpr->in_types(), body_in = t->jaxpr->in_types();
-    auto any = [&](Args x, Results& y) {
-      Results pred;
-      eval_jaxpr(*c->jaxpr, x, pred);
-      y.push_back(lax::reduce_or(pred[0], {0}));
-    };
-    auto masked = [&](Args x, Results& y) {
-      Borrowed cond_args(x.first(n.cond));
-      cond_args.append(x.subspan(n.cond + n.body));
-      Results pred, next;
-      eval_jaxpr(*c->jaxpr, cond_args, pred);
-      eval_jaxpr(*t->jaxpr, x.subspan(n.cond), next);
-      for (std::size_t i = 0; i < n.carry; ++i) {
-        const Array& old = x[n.cond + n.body + i];
-        Array lanes = old.ndim() == 1 ? pred[0] : lax::broadcast_in_dim(pred[0], old.shape(), {0});
-        y.push_back(lax::select(lanes, next[i], old));
-      }
-    };
-    std::vector<Type> masked_in(cond_in.begin(), cond_in.begin() + std::ptrdiff_t(n.cond));
-    masked_in.insert(masked_in.end(), body_in.begin(), body_in.end());
-    Scope none(nullptr);
-    struct Lanes {
-      JaxprPtr cond, body, of;  // `of` keeps the address in the key from being reused
-    };
-    auto loop = t->jaxpr->memo<Lanes>(
-        "while lanes" + std::to_string(reinterpret_cast<std::uintptr_t>(c->jaxpr.get())), [&] {
-          return Lanes{trace_to_jaxpr(cond_in, flat(any), Consts::embed).jaxpr,
-                       trace_to_jaxpr(masked_in, flat(masked), Consts::embed).jaxpr, c->jaxpr};
-        });
-    q.cond_jaxpr = loop->cond;
-    q.body_jaxpr = loop->body;
-    q.body_nconsts = p.cond_nconsts + p.body_nconsts;
-    Results doubled(in.begin(),
-                    in.begin() + n.cond);  // the masked body needs the condition's constants too
-    doubled.append(in.begin(), in.end());
-    in = std::move(doubled);
+  for (std::size_t i = 0; i < b.x.size(); ++i) {
+    const bool mapped = i < n.cond ? all[i] : body[i - n.cond];
+    in.push_back(mapped ? lax::batch_to_front(b.x[i], b.axis[i], b.size) : b.x[i]);
   }
-  Results out = call(while_p, args(in), q);
+  Results out = call(while_p, args(in), WhileParams{t->jaxpr, p.body_nconsts, c->jaxpr, p.cond_nconsts});
   for (std::size_t i = 0; i < n.carry; ++i) {
     b.y[i] = out[i];
     b.y_axis[i] = body[n.body + i] ? 0 : -1;

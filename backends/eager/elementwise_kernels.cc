@@ -1,11 +1,10 @@
-// elementwise_kernels.cc -- broadcasting, and the kernels of elementwise operations with parameters
-// or more than two operands.
+// elementwise_kernels.cc -- broadcasting, and the kernels of elementwise operations that are no rows
+// of elementwise.def.
 //
 // Broadcasting never copies: dimensions are merged where both operands advance alike, the innermost
 // group is one run of a loop (each operand full or repeated), the outer groups are walked.
 #include "backends/eager/elementwise_kernels.h"
 
-#include <algorithm>
 #include <cstring>
 
 namespace jaxpp::internal {
@@ -65,194 +64,28 @@ void run_broadcast(BinaryLoop loop, const Array& x, const Array& y, const Array&
 
 namespace {
 
-std::size_t bytes(const Array& x) { return std::size_t(x.size()) * width(x.dtype()); }
 void identity_kernel(Args x, Params, Array* y) {  // also bitcast: the elements' bytes stay
   if (y->data<char>() != x[0].data<char>())
-    std::memcpy(y->data<char>(), x[0].data<char>(), bytes(*y));
+    std::memcpy(y->data<char>(), x[0].data<char>(), std::size_t(y->size()) * width(y->dtype()));
 }
-
-// ---- select_n
-void select_n_kernel(Args x, Params, Array* z) {
-  const Array& which = x[0];
-  const bool boolean = is_bool(which.dtype());
-  const auto last = std::int32_t(x.size()) - 2;
-  auto chosen = [&](std::int64_t i) {  // the case's index, clamped
-    return boolean ? std::min(std::int32_t(which.data<bool>()[i]), last)
-                   : std::clamp(which.data<std::int32_t>()[i], 0, last);
-  };
-  const std::int64_t n = z->size();
-  if (n == 0) return;
-  if (which.ndim() == 0) return identity_kernel(x.subspan(std::size_t(1 + chosen(0)), 1), {}, z);
-  by_width(z->dtype(), [&](auto t) {
-    using T = decltype(t);
-    T* o = z->data<T>();
-    if (boolean && x.size() == 3) {
-      const bool* c = which.data<bool>();
-      const T *off = x[1].data<T>(), *on = x[2].data<T>();
-#pragma GCC ivdep
-      for (std::int64_t i = 0; i < n; ++i) o[i] = c[i] ? on[i] : off[i];
-    } else {
-      for (std::int64_t i = 0; i < n; ++i) o[i] = x[std::size_t(1 + chosen(i))].data<T>()[i];
-    }
-  });
+void complex_kernel(Args x, Params p, Array* z) {
+  const DType in[] = {x[0].dtype(), x[1].dtype()};
+  run_broadcast(block_op(complex_p, p, in, z->dtype()).binary, x[0], x[1], *z);
 }
-
-// ---- clamp
-void clamp_kernel(Args x, Params, Array* z) {
-  by_dtype(z->dtype(), [&](auto t) {
-    using T = decltype(t);
-    if constexpr (in_domain(Domain::Ordered, dtype_of<T>)) {
-      const T *low = x[0].data<T>(), *v = x[1].data<T>(), *high = x[2].data<T>();
-      const std::int64_t low_step = x[0].ndim() ? 1 : 0, high_step = x[2].ndim() ? 1 : 0;
-      T* o = z->data<T>();
-      for (std::int64_t i = 0, n = z->size(); i < n; ++i) {
-        using namespace scalar;
-        o[i] = store<T>(
-            min(compute(high[i * high_step]), max(compute(low[i * low_step]), compute(v[i]))));
-      }
-    }
-  });
-}
-
-// ---- integer_pow
-template <class V>
-V power(V x, std::uint64_t n) {  // n > 0, by repeated squaring
-  while (!(n & 1)) {
-    x = scalar::multiply(x, x);
-    n >>= 1;
+// Operands are whole, or of rank 0.
+template <const Primitive& P>
+void block_kernel(Args x, Params p, Array* z) {
+  SmallVec<DType, 4> in;
+  SmallVec<const void*, 4> from;
+  SmallVec<bool, 8> full;
+  for (const Array& a : x) {
+    in.push_back(a.dtype());
+    from.push_back(a.data<char>());
+    full.push_back(a.size() == z->size());
   }
-  V result = x;
-  while (n >>= 1) {
-    x = scalar::multiply(x, x);
-    if (n & 1) result = scalar::multiply(result, x);
-  }
-  return result;
-}
-template <class T, class F>
-void map(const Array& x, const Array& z, F f) {
-  const T* a = x.data<T>();
-  T* o = z.data<T>();
-#pragma GCC ivdep
-  for (std::int64_t i = 0, n = z.size(); i < n; ++i)
-    o[i] = scalar::store<T>(f(scalar::compute(a[i])));
-}
-void integer_pow_kernel(Args x, Params p, Array* z) {
-  const std::int64_t n = p.as<PowParams>().y;
-  by_dtype(z->dtype(), [&](auto t) {
-    using T = decltype(t);
-    if constexpr (in_domain(Domain::Numeric, dtype_of<T>)) {
-      using scalar::divide, scalar::like, scalar::multiply;
-      const auto positive = n < 0 ? -std::uint64_t(n) : std::uint64_t(n);
-      switch (n) {
-        case 0: return map<T>(x[0], *z, [](auto v) { return like(v, 1); });
-        case 1: return map<T>(x[0], *z, [](auto v) { return v; });
-        case 2: return map<T>(x[0], *z, [](auto v) { return multiply(v, v); });
-        case 3: return map<T>(x[0], *z, [](auto v) { return multiply(multiply(v, v), v); });
-        case -1: return map<T>(x[0], *z, [](auto v) { return divide(like(v, 1), v); });
-        case -2: return map<T>(x[0], *z, [](auto v) { return divide(like(v, 1), multiply(v, v)); });
-      }
-      if (n > 0)
-        map<T>(x[0], *z, [=](auto v) { return power(v, positive); });
-      else
-        map<T>(x[0], *z, [=](auto v) { return divide(like(v, 1), power(v, positive)); });
-    }
-  });
-}
-
-// ---- round, reduce_precision
-void round_kernel(Args x, Params p, Array* z) {
-  const bool to_even = p.as<RoundParams>().rounding_method == RoundingMethod::TO_NEAREST_EVEN;
-  by_dtype(z->dtype(), [&](auto t) {
-    using T = decltype(t);
-    if constexpr (in_domain(Domain::Float, dtype_of<T>)) {
-      if (to_even)
-        map<T>(x[0], *z, [](auto v) { return std::nearbyint(v); });
-      else
-        map<T>(x[0], *z, [](auto v) { return std::round(v); });
-    }
-  });
-}
-// The bits of a float with `exponent` and `mantissa` bits, in a narrower format: rounded to nearest
-// even; what is too large becomes infinite, what is subnormal there becomes zero.
-template <class U>
-U reduced(U v, int exponent, int mantissa, std::int64_t to_exponent, std::int64_t to_mantissa) {
-  const U sign = U(U(1) << (exponent + mantissa)), magnitude = U(v & U(sign - 1));
-  const U infinity = U(((U(1) << exponent) - 1) << mantissa);
-  if (magnitude > infinity) return to_mantissa > 0 ? v : U((v & sign) | infinity);  // NaN
-  U r = magnitude;
-  if (to_mantissa < mantissa) {
-    const int drop = int(mantissa - to_mantissa);
-    const U unit = U(U(1) << drop);
-    r = U(r + U((unit >> 1) - 1) + (r >> drop & 1));
-    r = U(r & U(~U(unit - 1)));
-  }
-  if (to_exponent < exponent) {
-    const std::int64_t bias = (std::int64_t(1) << (exponent - 1)) - 1,
-                       to_bias = (std::int64_t(1) << (to_exponent - 1)) - 1;
-    const std::int64_t e = std::int64_t(r >> mantissa);
-    if (e > bias + to_bias)
-      r = infinity;
-    else if (e <= bias - to_bias)
-      r = 0;
-  }
-  return U((v & sign) | r);
-}
-void reduce_precision_kernel(Args x, Params p, Array* z) {
-  const auto& to = p.as<PrecisionParams>();
-  auto run = [&](auto u, int exponent, int mantissa) {
-    using U = decltype(u);
-    const U* a = x[0].data<U>();
-    U* o = z->data<U>();
-    for (std::int64_t i = 0, n = z->size(); i < n; ++i)
-      o[i] = reduced(a[i], exponent, mantissa, to.exponent_bits, to.mantissa_bits);
-  };
-  switch (z->dtype()) {
-    case DType::f16: return run(std::uint16_t(), 5, 10);
-    case DType::bf16: return run(std::uint16_t(), 8, 7);
-    case DType::f32: return run(std::uint32_t(), 8, 23);
-    default: return run(std::uint64_t(), 11, 52);
-  }
-}
-
-// ---- Complex numbers.  Float: the real type
-template <class Float>
-void complex_loop(const void* re_, bool re_full, const void* im_, bool im_full, void* z_,
-                  std::int64_t n) {
-  const Float *re = static_cast<const Float*>(re_), *im = static_cast<const Float*>(im_);
-  auto* z = static_cast<std::complex<Float>*>(z_);
-  for (std::int64_t i = 0; i < n; ++i) z[i] = {re[re_full ? i : 0], im[im_full ? i : 0]};
-}
-void complex_kernel(Args x, Params, Array* z) {
-  run_broadcast(z->dtype() == DType::c64 ? complex_loop<float> : complex_loop<double>, x[0], x[1],
-                *z);
-}
-template <class Go>
-void by_real_type(const Array& x, Go go) {
-  if (real_of(x.dtype()) == DType::f32)
-    go(float());
-  else
-    go(double());
-}
-template <bool Imaginary>
-void part_kernel(Args x, Params, Array* z) {
-  by_real_type(x[0], [&](auto t) {
-    using Float = decltype(t);
-    const auto* a = x[0].data<std::complex<Float>>();
-    Float* o = z->data<Float>();
-    for (std::int64_t i = 0, n = z->size(); i < n; ++i)
-      o[i] = Imaginary ? a[i].imag() : a[i].real();
-  });
-}
-void conj_kernel(Args x, Params, Array* z) {
-  by_real_type(x[0], [&](auto t) {
-    using Float = decltype(t);
-    auto* o = z->data<std::complex<Float>>();
-    const std::int64_t n = z->size();
-    if (is_complex(x[0].dtype()))
-      for (std::int64_t i = 0; i < n; ++i) o[i] = std::conj(x[0].data<std::complex<Float>>()[i]);
-    else
-      for (std::int64_t i = 0; i < n; ++i) o[i] = {x[0].data<Float>()[i], Float(0)};
-  });
+  void* to[] = {z->data<char>()};
+  block_op(P, p, {in.data(), in.size()}, z->dtype())
+      .run({{from.data(), from.size()}, full.data(), to}, z->size());
 }
 
 }  // namespace
@@ -262,17 +95,17 @@ void install_elementwise_kernels() {
   install_binary_kernels();
   install_compare_kernels();
   install_convert_kernels();
-  install<select_n_kernel, ~std::uint32_t(0)>(select_n_p);
-  install<clamp_kernel, 7>(clamp_p);
-  install<integer_pow_kernel, 1>(integer_pow_p);
-  install<round_kernel, 1>(round_p);
-  install<reduce_precision_kernel, 1>(reduce_precision_p);
+  install<block_kernel<select_n_p>, ~std::uint32_t(0)>(select_n_p);
+  install<block_kernel<clamp_p>, 7>(clamp_p);
+  install<block_kernel<integer_pow_p>, 1>(integer_pow_p);
+  install<block_kernel<round_p>, 1>(round_p);
+  install<block_kernel<reduce_precision_p>, 1>(reduce_precision_p);
   install<identity_kernel, 1>(bitcast_convert_type_p);
   install<identity_kernel, 1>(stop_gradient_p);
   install<complex_kernel>(complex_p);
-  install<part_kernel<false>>(real_p);
-  install<part_kernel<true>>(imag_p);
-  install<conj_kernel, 1>(conj_p);
+  install<block_kernel<real_p>>(real_p);
+  install<block_kernel<imag_p>>(imag_p);
+  install<block_kernel<conj_p>, 1>(conj_p);
 }
 
 }  // namespace jaxpp::internal

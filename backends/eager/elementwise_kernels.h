@@ -1,6 +1,6 @@
 // elementwise_kernels.h -- how a row of elementwise.def becomes a kernel: one loop per element type
 // over a contiguous run of elements, chosen from a table by dtype.  Broadcasting happens outside of
-// the loops, so that they stay small.
+// the loops, so that they stay small.  block_ops.h makes the same loops known to other executors.
 //
 // A loop may run in place: element i of the result depends on element i of the operands only (hence
 // ivdep).
@@ -9,6 +9,7 @@
 #include <tuple>
 #include <utility>
 
+#include "backends/eager/block_ops.h"
 #include "backends/eager/kernels.h"
 #include "backends/eager/scalar.h"
 #include "jaxpp/ops/elementwise.h"
@@ -20,10 +21,6 @@ void install_binary_kernels();
 void install_compare_kernels();
 void install_convert_kernels();
 
-using UnaryLoop = void (*)(const void* x, void* z, std::int64_t n);
-/// An operand that is not full is one element, repeated.
-using BinaryLoop = void (*)(const void* x, bool x_full, const void* y, bool y_full, void* z,
-                            std::int64_t n);
 using UnaryLoops = std::array<UnaryLoop, kNumDTypes>;
 using BinaryLoops = std::array<BinaryLoop, kNumDTypes>;
 
@@ -106,6 +103,16 @@ inline constexpr BinaryLoops binary_loops = []<std::size_t... I>(std::index_sequ
   return BinaryLoops{loop.template operator()<DType(I)>()...};
 }
 (std::make_index_sequence<kNumDTypes>());
+
+// ---- Rows of block_ops.h
+template <class Code>
+BlockOp unary_op(Params, std::span<const DType> x, DType) {
+  return unary_loops<Code>[std::size_t(x[0])];
+}
+template <class Code>
+BlockOp binary_op(Params, std::span<const DType> x, DType) {
+  return binary_loops<Code>[std::size_t(x[0])];
+}
 
 // ---- Kernels
 template <class Code>

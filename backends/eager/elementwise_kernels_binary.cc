@@ -27,9 +27,17 @@ inline constexpr bool stored_format<nextafter_code> = true;
 void install_binary_kernels() {
 #define BINARY(id, ...) install<binary_kernel<id##_code>, 3>(id##_p);
 #include "jaxpp/ops/elementwise.def"
+#undef BINARY
+}
+std::span<const BlockRow> binary_rows() {
+#define BINARY(id, ...) {&id##_p, binary_op<id##_code>},
+  static constexpr BlockRow rows[] = {
+#include "jaxpp/ops/elementwise.def"
+  };
 #undef UNARY
 #undef BINARY
 #undef COMPARE
+  return rows;
 }
 
 }  // namespace jaxpp::internal

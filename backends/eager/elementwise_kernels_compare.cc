@@ -24,9 +24,17 @@ namespace {
 void install_compare_kernels() {
 #define COMPARE(id, ...) install<binary_kernel<id##_code>, 3>(id##_p);
 #include "jaxpp/ops/elementwise.def"
+#undef COMPARE
+}
+std::span<const BlockRow> compare_rows() {
+#define COMPARE(id, ...) {&id##_p, binary_op<id##_code>},
+  static constexpr BlockRow rows[] = {
+#include "jaxpp/ops/elementwise.def"
+  };
 #undef UNARY
 #undef BINARY
 #undef COMPARE
+  return rows;
 }
 
 }  // namespace jaxpp::internal

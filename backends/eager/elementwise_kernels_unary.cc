@@ -28,8 +28,16 @@ void install_unary_kernels() {
 #define UNARY(id, ...) install<unary_kernel<id##_code>, 1>(id##_p);
 #include "jaxpp/ops/elementwise.def"
 #undef UNARY
+}
+std::span<const BlockRow> unary_rows() {
+#define UNARY(id, ...) {&id##_p, unary_op<id##_code>},
+  static constexpr BlockRow rows[] = {
+#include "jaxpp/ops/elementwise.def"
+  };
+#undef UNARY
 #undef BINARY
 #undef COMPARE
+  return rows;
 }
 
 }  // namespace jaxpp::internal

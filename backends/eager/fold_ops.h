@@ -152,6 +152,32 @@ void by_fold_type(DType d, Go go) {
   }
 }
 
+// ---- Contiguous elements: several accumulators, blocks joined pairwise, in an order that depends on n alone
+template <class Op, class T, class A = Accumulated<T>>
+A fold_block(const T* x, std::int64_t n) {
+  constexpr std::int64_t lanes = 32;
+  std::int64_t i = 0;
+  A total = Op::template identity<A>();
+  if (n >= 2 * lanes) {
+    A lane[lanes];
+    for (std::int64_t k = 0; k < lanes; ++k) lane[k] = widen(x[k]);
+    for (i = lanes; i + lanes <= n; i += lanes)
+      for (std::int64_t k = 0; k < lanes; ++k) lane[k] = Op::step(lane[k], widen(x[i + k]));
+    for (std::int64_t w = lanes / 2; w > 0; w /= 2)
+      for (std::int64_t k = 0; k < w; ++k) lane[k] = Op::step(lane[k], lane[k + w]);
+    total = lane[0];
+  }
+  for (; i < n; ++i) total = Op::step(total, widen(x[i]));
+  return total;
+}
+template <class Op, class T, class A = Accumulated<T>>
+A fold_row(const T* x, std::int64_t n) {
+  constexpr std::int64_t block = 1024;
+  if (n <= block) return fold_block<Op>(x, n);
+  const std::int64_t half = (n / 2 + block - 1) / block * block;
+  return Op::step(fold_row<Op>(x, half), fold_row<Op>(x + half, n - half));
+}
+
 /// Kernels of cumulative_kernels.cc; install_reduce_kernels() calls it.
 void install_cumulative_kernels();
 

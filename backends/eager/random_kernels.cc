@@ -1,105 +1,73 @@
-// random_kernels.cc -- threefry2x32: 20 rounds of add, rotate, xor on two words, the key added every four rounds.
-//
-// Blocks of counters of one fixed size go through the rounds together, so that the compiler makes vector code of every
-// step; the last block may be filled with anything.
+// random_kernels.cc -- threefry2x32 over runs of keys and counters (scalar.h has the cipher).
 #include <algorithm>
-#include "backends/eager/kernels.h"
+#include "backends/eager/block_ops.h"
+#include "backends/eager/scalar.h"
+#include "backends/eager/strided.h"
 
 namespace jaxpp::internal {
 namespace {
 
-constexpr int kBlock = 64;
-using Word = std::uint32_t;
-struct Block {
-  Word key[3][kBlock], x[2][kBlock];
-};
-
-template <int Rotation>
-void round(Block& b) {
-  for (int i = 0; i < kBlock; ++i) {
-    b.x[0][i] += b.x[1][i];
-    b.x[1][i] = (b.x[1][i] << Rotation | b.x[1][i] >> (32 - Rotation)) ^ b.x[0][i];
+// Operands k0, k1, x0, x1.  Blocks of one fixed size, so that the compiler makes vector code of them; the last may be
+// filled with anything.
+void threefry_loop(const BlockArgs& a, std::int64_t n) {
+  using Word = std::uint32_t;
+  constexpr std::int64_t block = 64;
+  const Word* x[4];
+  for (std::size_t k = 0; k < 4; ++k) x[k] = static_cast<const Word*>(a.x[k]);
+  Word *y0 = static_cast<Word*>(a.z[0]), *y1 = static_cast<Word*>(a.z[1]);
+  if (n == 1) {
+    Word c0 = *x[2], c1 = *x[3];
+    scalar::threefry2x32(*x[0], *x[1], c0, c1);
+    *y0 = c0, *y1 = c1;
+    return;
   }
-}
-template <Word Group>
-void add_key(Block& b) {
-  for (int i = 0; i < kBlock; ++i) {
-    b.x[0][i] += b.key[Group % 3][i];
-    b.x[1][i] += b.key[(Group + 1) % 3][i] + Group;
-  }
-}
-void encrypt(Block& b) {
-  for (int i = 0; i < kBlock; ++i) b.key[2][i] = b.key[0][i] ^ b.key[1][i] ^ 0x1BD11BDAu;
-  auto even = [&] { round<13>(b), round<15>(b), round<26>(b), round<6>(b); };
-  auto odd = [&] { round<17>(b), round<29>(b), round<16>(b), round<24>(b); };
-  add_key<0>(b);
-  even(), add_key<1>(b);
-  odd(), add_key<2>(b);
-  even(), add_key<3>(b);
-  odd(), add_key<4>(b);
-  even(), add_key<5>(b);
-}
-
-// Reads an operand at consecutive positions of the result; dimensions of size 1 are repeated.
-class Reader {
- public:
-  Reader(const Array& x, const Shape& shape)
-      : x_(x.data<Word>()), dense_(x.shape() == shape), shape_(shape) {
-    steps_.resize(shape.size(), 0);
-    if (!x.shape().empty()) {
-      const Dims strides = strides_of(x.shape());
-      for (std::size_t i = 0; i < shape.size(); ++i) steps_[i] = x.shape()[i] == 1 ? 0 : strides[i];
+  Word b[4][block] = {};
+  for (std::size_t k = 0; k < 4; ++k)
+    if (!a.full[k]) std::fill_n(b[k], block, *x[k]);
+  for (std::int64_t i = 0; i < n; i += block) {
+    const std::int64_t m = std::min(block, n - i);
+    for (std::size_t k = 0; k < 4; ++k)
+      if (a.full[k]) std::copy_n(x[k] + i, m, b[k]);
+    Word c0[block], c1[block];
+    for (std::int64_t j = 0; j < block; ++j) {
+      Word u = b[2][j], v = b[3][j];
+      scalar::threefry2x32(b[0][j], b[1][j], u, v);
+      c0[j] = u, c1[j] = v;
     }
-    constant_ = std::all_of(steps_.begin(), steps_.end(), [](auto s) { return s == 0; });
-    index_.resize(shape.size(), 0);
+    std::copy_n(c0, m, y0 + i);
+    std::copy_n(c1, m, y1 + i);
   }
-  void read(Word* to, int n) {
-    if (dense_) {
-      std::copy(x_, x_ + n, to);
-      x_ += n;
-    } else if (constant_) {
-      std::fill(to, to + n, *x_);
-    } else {
-      for (int i = 0; i < n; ++i) {
-        to[i] = x_[at_];
-        for (std::size_t d = shape_.size(); d-- > 0;) {
-          at_ += steps_[d];
-          if (++index_[d] < shape_[d]) break;
-          at_ -= steps_[d] * shape_[d];
-          index_[d] = 0;
-        }
-      }
-    }
-  }
-
- private:
-  const Word* x_;
-  bool dense_, constant_ = false;
-  const Shape& shape_;
-  Dims steps_, index_;
-  std::int64_t at_ = 0;
-};
+}
 
 void threefry_kernel(Args x, Params, Array* y) {
   const Shape& shape = y[0].shape();
-  const std::int64_t size = y[0].size();
-  Reader k0(x[0], shape), k1(x[1], shape), x0(x[2], shape), x1(x[3], shape);
-  Word *y0 = y[0].data<Word>(), *y1 = y[1].data<Word>();
-  Block b = {};
-  for (std::int64_t i = 0; i < size; i += kBlock) {
-    const int n = int(std::min<std::int64_t>(kBlock, size - i));
-    k0.read(b.key[0], n);
-    k1.read(b.key[1], n);
-    x0.read(b.x[0], n);
-    x1.read(b.x[1], n);
-    encrypt(b);
-    std::copy(b.x[0], b.x[0] + n, y0 + i);
-    std::copy(b.x[1], b.x[1] + n, y1 + i);
+  Array whole[4];
+  const void* from[4];
+  bool full[4];
+  for (std::size_t k = 0; k < 4; ++k) {
+    whole[k] = x[k];
+    full[k] = x[k].size() == y[0].size();
+    if (!full[k] && x[k].size() != 1) {  // dimensions of size 1 are repeated
+      Dims strides = strides_of(x[k].shape());
+      for (std::size_t d = 0; d < shape.size(); ++d)
+        if (x[k].shape()[d] == 1) strides[d] = 0;
+      whole[k] = Array::make(y[0].type());
+      copy_strided(x[k], 0, strides, whole[k]);
+      full[k] = true;
+    }
+    from[k] = whole[k].data<char>();
   }
+  void* to[] = {y[0].data<char>(), y[1].data<char>()};
+  threefry_loop({from, full, to}, y[0].size());
 }
+BlockOp threefry_op(Params, std::span<const DType>, DType) { return threefry_loop; }
 
 }  // namespace
 
 void install_random_kernels() { install<threefry_kernel>(threefry2x32_p); }
+std::span<const BlockRow> random_rows() {
+  static constexpr BlockRow rows[] = {{&threefry2x32_p, threefry_op}};
+  return rows;
+}
 
 }  // namespace jaxpp::internal

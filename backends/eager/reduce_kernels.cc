@@ -1,9 +1,8 @@
 // reduce_kernels.cc -- reductions over any axes, argmax and argmin, reduce by a jaxpr.
 //
 // Axes are first joined into alternating groups, kept and reduced.  Two loops do the work: along
-// the last axis (several accumulators, sums pairwise), and over rows into a row (the accumulators
-// are the row, sums in blocks).  So a float sum of n elements has an error of about log n
-// roundings, not n.
+// the last axis (fold_row), and over rows into a row (the accumulators are the row, sums in
+// blocks).  So a float sum of n elements has an error of about log n roundings, not n.
 #include <algorithm>
 #include "backends/eager/fold_ops.h"
 #include "jaxpp/core/jaxpr.h"
@@ -12,31 +11,6 @@
 namespace jaxpp::internal {
 namespace {
 
-// ---- Contiguous elements
-constexpr std::int64_t kLanes = 32, kBlock = 1024;
-
-template <class Op, class T, class A = Accumulated<T>>
-A fold_block(const T* x, std::int64_t n) {
-  std::int64_t i = 0;
-  A total = Op::template identity<A>();
-  if (n >= 2 * kLanes) {
-    A lane[kLanes];
-    for (std::int64_t k = 0; k < kLanes; ++k) lane[k] = widen(x[k]);
-    for (i = kLanes; i + kLanes <= n; i += kLanes)
-      for (std::int64_t k = 0; k < kLanes; ++k) lane[k] = Op::step(lane[k], widen(x[i + k]));
-    for (std::int64_t w = kLanes / 2; w > 0; w /= 2)
-      for (std::int64_t k = 0; k < w; ++k) lane[k] = Op::step(lane[k], lane[k + w]);
-    total = lane[0];
-  }
-  for (; i < n; ++i) total = Op::step(total, widen(x[i]));
-  return total;
-}
-template <class Op, class T, class A = Accumulated<T>>
-A fold_row(const T* x, std::int64_t n) {
-  if (n <= kBlock) return fold_block<Op>(x, n);
-  const std::int64_t half = (n / 2 + kBlock - 1) / kBlock * kBlock;
-  return Op::step(fold_row<Op>(x, half), fold_row<Op>(x + half, n - half));
-}
 // ---- Rows into a row
 template <class Op, class T, class A = Accumulated<T>>
 void fold_rows(const T* x, std::int64_t rows, std::int64_t n, A* y) {

@@ -1,7 +1,8 @@
 // inline.cc -- replaces calls by the equations of their bodies.
 //
 // inline_calls does it for jit, which has no meaning of its own.  lower does it for all calls: the body of a checkpoint
-// reads its operands through optimization_barrier, so that cse does not replace the recomputation by saved values.
+// reads its operands through optimization_barrier, so that cse does not replace the recomputation by saved values.  It also
+// drops the identities that mean something to transforms only.
 #include "backends/passes/passes.h"
 #include "backends/passes/rewriter.h"
 #include "jaxpp/core/rewrite.h"
@@ -27,6 +28,10 @@ JaxprPtr inlined(const JaxprBody& j) {
   constexpr auto pass = inlined<All>;
   Rewriter r(j);
   for (const Equation& e : j.eqns) {
+    if (All && (e.prim == &stop_gradient_p || e.prim == &name_p)) {
+      r.set(e.out, r.get(e.in[0]));
+      continue;
+    }
     const JaxprPtr* call = callee(e, All);
     if (!call || r.to.eqns.size() > kMaxEquations) {
       r.copy(e, map_sub_jaxprs(e, [](const JaxprPtr& s) { return on_nested(name, pass, s); }));

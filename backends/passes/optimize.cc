@@ -1,12 +1,12 @@
 // optimize.cc -- the usual pipeline, and the list of passes by name.
+#include "backends/passes/local.h"
 #include "backends/passes/passes.h"
 
 namespace jaxpp::passes {
 
 JaxprPtr optimize(const internal::JaxprBody& j) {
   JaxprPtr p = inline_calls(j);
-  for (auto pass : {fold, simplify, cse, dce}) p = pass(*p);
-  return p;
+  return Local(*p, kFold | kSimplify | kMerge).run();
 }
 
 std::span<const Pass> all() {

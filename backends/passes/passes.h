@@ -16,6 +16,10 @@ JaxprPtr cse(const internal::JaxprBody&);
 JaxprPtr fold(const internal::JaxprBody&);
 /// Algebraic identities (simplify.cc has the table).
 JaxprPtr simplify(const internal::JaxprBody&);
+/// Moves what a loop computes from constants alone in front of the loop.
+JaxprPtr hoist(const internal::JaxprBody&);
+/// Takes out of scan, while and cond what they carry around for nothing, and loops and choices that are none.
+JaxprPtr cleanup(const internal::JaxprBody&);
 /// Replaces jit by its body.
 JaxprPtr inline_calls(const internal::JaxprBody&);
 /// Replaces every call by its body: jit, checkpoint (its operands behind a barrier, so that cse keeps the recomputation),

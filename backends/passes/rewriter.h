@@ -8,9 +8,12 @@ using namespace internal;
 
 class Rewriter {
  public:
-  explicit Rewriter(const JaxprBody& from) : from_(from), env_(from.types.size()) {
+  explicit Rewriter(const JaxprBody& from) : Rewriter(from, NoInputs()) {
     for (Var v : from.invars) env_[v] = Atom::var(input(from.types[v]));
   }
+  /// Without inputs: whoever asks for other inputs sets the variables of the old ones.
+  struct NoInputs {};
+  Rewriter(const JaxprBody& from, NoInputs) : from_(from), env_(from.types.size()) {}
   JaxprBody to;
 
   Var input(Type t) {
@@ -35,6 +38,10 @@ class Rewriter {
     to.eqns.push_back(std::move(e));
     return to.eqns.back().out;
   }
+  /// The types of the results of an old equation.
+  std::span<const Type> old_types(const Equation& e) const {
+    return {from_.types.data() + e.out, e.n_out};
+  }
   /// Appends an old equation as it is, with other parameters if they are given.
   void copy(const Equation& e, std::shared_ptr<const void> params) {
     SmallVec<Atom, 2> in;
@@ -47,12 +54,22 @@ class Rewriter {
     for (auto& a : from_.outs) to.outs.push_back(get(a));
     return std::make_shared<const JaxprBody>(std::move(to));
   }
+  JaxprPtr finish(std::vector<Atom> outs) {
+    to.outs = std::move(outs);
+    return std::make_shared<const JaxprBody>(std::move(to));
+  }
 
  private:
   const JaxprBody& from_;
   std::vector<Atom> env_;
 };
 
+/// Are there jaxprs among the parameters of e?  Quick: equations without them are not looked into.
+bool nests(const Equation& e);
+/// Has e effects?  As has_effects(), but quick.
+inline bool effects(const Equation& e) {
+  return e.prim->effects || (nests(e) && has_effects(e));
+}
 /// Runs a pass on a nested jaxpr, once however often it occurs.
 inline JaxprPtr on_nested(const char* name, JaxprPtr (*pass)(const JaxprBody&), const JaxprPtr& j) {
   return *j->memo<JaxprPtr>(std::string("pass ") + name, [&] { return pass(*j); });

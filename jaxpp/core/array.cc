@@ -118,6 +118,7 @@ void node_delete(Node* n) {
           buffer_delete(n->data, std::size_t(n->type->size) * width(n->type->dtype));
         break;
       case Storage::external:
+      case Storage::device:
         if (n->external.release) n->external.release(n->external.owner);
         break;
       case Storage::alias: release(n->base); break;
@@ -137,9 +138,9 @@ Array Array::view(DType d, const Shape& shape, const void* data, void* owner,
 }
 Array Array::alias(const Array& of, Type t, std::size_t offset) {
   internal::Node* base = of.node();
-  if (base->data == base->slot) {  // the elements live in the node: copy them
+  if (base->data == base->slot || of.on_device()) {  // the elements live in the node: copy them
     Array a = make(t);
-    std::memcpy(a.data<char>(), static_cast<char*>(base->data) + offset,
+    std::memcpy(a.data<char>(), of.data<char>() + offset,
                 std::size_t(t->size) * width(t->dtype));
     return a;
   }

@@ -8,6 +8,7 @@
 #include <iosfwd>
 #include <span>
 #include <vector>
+#include "jaxpp/core/device.h"
 #include "jaxpp/core/error.h"
 #include "jaxpp/core/shape.h"
 
@@ -29,7 +30,7 @@ namespace internal {
 struct Index;
 struct Literal;
 
-enum class Storage : std::uint32_t { own, external, alias };
+enum class Storage : std::uint32_t { own, external, alias, device };
 struct Node {
   std::atomic<std::uint32_t> refs;
   std::uint32_t
@@ -37,13 +38,14 @@ struct Node {
   Type type;
   std::uint64_t
       trace;  // 0: concrete.  Otherwise the serial number (never reused) of the trace it belongs to
-  void* data;  // concrete: the elements; points into the node itself when they fit
+  void* data;  // concrete: the elements; points into the node itself when they fit.  Storage device: null until they are
+               // read on the host
   union {
     double slot[2];  // storage own, at most 16 bytes
     struct {
       void* owner;
       void (*release)(void*);
-    } external;  // storage external: somebody else's memory
+    } external;  // storage external: somebody else's memory; storage device: a buffer of the backend
     Node* base;  // storage alias: shares the elements of another node (a reshape)
     struct {
       Node *primal, *tangent;
@@ -85,6 +87,7 @@ inline void pool_give(void* p, int c) {
 }
 #endif
 void* buffer_new(std::size_t bytes);  // 64-byte aligned
+void* fetch(Node* n);                 // storage device: a copy of the elements on the host
 void node_delete(Node* n);
 
 inline void retain(Node* n) {
@@ -161,6 +164,8 @@ class Array {
   int ndim() const { return int(node_->type->shape.size()); }
   std::int64_t size() const { return node_->type->size; }
   DType dtype() const { return node_->type->dtype; }
+  Device device() const;                  ///< where the elements are; of a traced array: the default device
+  const Array& block_until_ready() const;  ///< waits until a GPU has computed the elements
 
   /// The value of a one-element array.  Throws ConcretizationError on a traced array, TypeError on more elements.
   template <internal::Scalar T = double>
@@ -226,6 +231,9 @@ class Array {
   internal::Node* take() { return std::exchange(node_, nullptr); }
   internal::Type type() const { return node_->type; }
   bool concrete() const { return node_->trace == 0; }
+  bool on_device() const {
+    return node_->index == std::uint32_t(internal::Storage::device) && concrete();
+  }
   /// Nobody else can see the elements: they may be overwritten.
   bool unique() const {
     return node_->refs.load(std::memory_order_acquire) == 1 && node_->trace == 0 &&
@@ -233,7 +241,10 @@ class Array {
   }
   template <class T>
   T* data() const {
-    return static_cast<T*>(node_->data);
+    void* p = std::atomic_ref<void*>(node_->data).load(std::memory_order_acquire);
+    if (!p) [[unlikely]]
+      p = internal::fetch(node_);
+    return static_cast<T*>(p);
   }
 
  private:

@@ -2,6 +2,7 @@
 // backends knows who computes.
 #pragma once
 #include "jaxpp/core/jaxpr.h"
+#include "jaxpp/core/device.h"
 
 namespace jaxpp::internal {
 
@@ -10,10 +11,21 @@ struct Executable {
   virtual ~Executable() = default;
   /// donate: entries of `in` that nobody else holds may be overwritten and taken.
   virtual void run(std::span<Array> in, Array* out, bool donate) const = 0;
+  // What users may see of it.
+  virtual std::string loops() const = 0;
+  virtual std::string cuda() const = 0;  // "" for the CPU
+  virtual MemoryUse memory() const = 0;
+  virtual CostEstimate cost() const = 0;
 };
 struct Backend {
   void (*install_kernels)();  // sets Primitive::kernel of every built-in primitive, once
-  std::shared_ptr<const Executable> (*compile)(const JaxprBody&);
+  std::shared_ptr<const Executable> (*compile)(const JaxprBody&, Device);
+  std::vector<Device> (*devices)(Device::Platform, std::string* why_none);
+  /// Arrays whose storage is Storage::device.
+  Array (*to_device)(const Array& host, Device);
+  Device (*device_of)(const Node*);
+  void (*fetch)(Node*);  // sets Node::data to a copy of the elements on the host
+  void (*wait)(const Node*);
 };
 const Backend& backend();
 

@@ -24,6 +24,9 @@ struct ConcretizationError : Error {  ///< the value of a traced array was asked
 struct TracerLeakError : Error {  ///< a traced value outlived its transform
   using Error::Error;
 };
+struct DeviceError : Error {  ///< a device that is not there, or that failed
+  using Error::Error;
+};
 struct ParseError : Error {  ///< malformed text or JSON
   using Error::Error;
 };

@@ -107,7 +107,7 @@ struct JaxprBody {
     if (auto hit = memo_find(key)) return std::static_pointer_cast<const T>(hit);
     return std::static_pointer_cast<const T>(memo_insert(key, std::make_shared<T>(make())));
   }
-  mutable std::atomic<const Executable*> executable{nullptr};  // owned by the memo
+  mutable std::atomic<const Executable*> executable{nullptr};  // for the CPU; owned by the memo
 
  private:
   std::shared_ptr<const void> memo_find(const std::string& key) const;
@@ -148,7 +148,11 @@ void eval_jaxpr(const JaxprBody&, Args in,
                 Results& out);  // binds every equation in the current trace
 /// Evaluates with the backend's executable.  donate: inputs that nobody else holds may be overwritten.
 void run_jaxpr(const JaxprBody&, std::span<Array> in, Array* out, bool donate);
+void run_jaxpr(const JaxprBody&, std::span<Array> in, Array* out, bool donate, Device);
+const Executable& executable_of(const JaxprBody&, Device = {});  // compiled on first use
 void run_jaxpr(const JaxprBody&, Args in, Array* out);
+/// One operation on operands of these types, as a program; the last few hundred are remembered.
+JaxprPtr program_of(const Primitive&, Args, Params, Loc);
 /// Re-types every equation; throws Error naming the first that is wrong.  Nested jaxprs too.
 void check_jaxpr(const JaxprBody&);
 void dce(JaxprBody&);

@@ -64,6 +64,8 @@ void eval_primitive(const Primitive& p, Args x, Params params, Array* y, Loc loc
   for (std::size_t i = 0; i < n; ++i) {
     if (!x[i].defined() || !x[i].concrete()) [[unlikely]]
       not_a_value(p, x[i], loc);
+    if (x[i].on_device()) [[unlikely]]
+      return eval_on_device(p, x, params, y, loc);
     if (i < kFew) types[i] = x[i].type();
   }
   try {

@@ -33,6 +33,8 @@ class Trace {
   bool owns(const Array& a) const { return a.node()->trace == serial; }
 };
 void eval_primitive(const Primitive&, Args, Params, Array* y, Loc);
+/// The same where an operand is on a GPU: there.
+void eval_on_device(const Primitive&, Args, Params, Array* y, Loc);
 const Kernel& install_kernel_of(const Primitive&,
                                 Loc);  // the backend's kernels are installed on first use
 inline const Kernel& kernel_of(const Primitive& p, Loc loc) {

@@ -1,11 +1,13 @@
 // conformance.cc -- checks jaxpp against the corpus of cases/*.jsonl, what JAX computes for some 2,000 small programs.
 //
-//   jaxpp_conformance [--group G] [--name N] [--eager-only] [-v] [files or directories]
+//   jaxpp_conformance [--group G] [--name N] [--list FILE] [--eager-only] [--gpu DIR] [-v] [files or directories]
 // Every expectation of a case is checked three ways: eagerly, with the transform applied to the jitted program, and with
 // the whole transform jitted.  The program also goes through text and JSON and back, and through
 // the passes.  A case that needs a primitive
 // jaxpp does not have is skipped.  exceptions.json names the cases whose expectation is known to be wrong, each with the
 // reason and a value from higher precision; they count as skipped.
+// --list: only the cases named in FILE.  --gpu: values, jvp, vjp and vmap, each whole transform jitted, on the default
+// device (JAXPP_PLATFORM=cuda-emu, or cuda); what was left to the CPU is counted, and the kernels are kept in DIR.
 #include <unistd.h>
 #include <csignal>
 #include <cstdio>
@@ -33,6 +35,8 @@ using Fn = std::function<void(Args, Results&)>;
 struct Options {
   std::string group, name;
   bool eager_only = false, verbose = false;
+  fs::path gpu;  // where kernels go; empty: the usual checks
+  std::set<std::string> list;
   std::vector<fs::path> paths;
 };
 struct Failure : std::runtime_error {
@@ -76,6 +80,9 @@ Array unit(Type t, std::int64_t k) {
   return z;
 }
 
+std::map<std::string, int> fallbacks;  // of --gpu: why the CPU did it, how often
+int kernels = 0;                       // sources written
+
 // One case: its program as a function, and all that the corpus says about it.
 class Case {
  public:
@@ -98,12 +105,13 @@ class Case {
     const Results want = arrays(e["eval"]["outputs"]);
     every_way(
         "eval", [](const Fn& f, Args x, Results& y) { f(x, y); }, args(x_), want, nonunique_);
-    round_trips(want);
+    if (options_.gpu.empty()) round_trips(want);
     if (!nonunique_.empty()) return;  // the rest depends on which of the solutions was chosen
     if (e.contains("jvp")) jvp(e["jvp"]);
     if (e.contains("vjp")) vjp(e["vjp"]);
     if (e.contains("vmap"))
       for (auto& plan : e["vmap"]) vmap(plan);
+    if (!options_.gpu.empty()) return;
     if (e.contains("hvp")) hvp(e["hvp"]);
     if (e.contains("jacobian")) jacobian(e["jacobian"]);
     if (e.contains("hessian")) hessian(e["hessian"]);
@@ -120,7 +128,20 @@ class Case {
     auto cache = std::make_shared<JitCache>();
     return [cache, f](Args x, Results& y) {
       std::vector<Array> owned(x.begin(), x.end());
-      jit_flat(*cache, "case", flat(f), owned, {}, nullptr, y, false, Loc::current());
+      jit_flat(*cache, "case", flat(f), owned, {}, nullptr, y, false, {}, Loc::current());
+    };
+  }
+  // Runs on the default device; keeps the kernels, counts what the device could not do.
+  Fn on_gpu(Fn f) const {
+    return [this, f](Args x, Results& y) {
+      JitCache cache;
+      std::vector<Array> owned(x.begin(), x.end());
+      const CompiledProgram p =
+          jit_compile_flat(cache, "case", flat(f), owned, {}, nullptr, {}, Loc::current());
+      for (const std::string& why : cost_estimate(p).fallbacks) ++fallbacks[why];
+      if (const std::string source = cuda_text(p); !source.empty())
+        std::ofstream(options_.gpu / (std::to_string(kernels++) + ".cu")) << source;
+      jit_flat(cache, "case", flat(f), owned, {}, nullptr, y, false, {}, Loc::current());
     };
   }
   void every_way(const std::string& what, const Transform& t, Args x, const Results& want,
@@ -135,6 +156,8 @@ class Case {
       }
       compare(what + " (" + how + ")", y, want, skip);
     };
+    if (!options_.gpu.empty())
+      return check("on the GPU", on_gpu([&](Args a, Results& y) { t(f, a, y); }));
     check("eager", [&](Args a, Results& y) { t(f, a, y); });
     if (options_.eager_only) return;
     const Fn inner = jitted(f);
@@ -394,14 +417,22 @@ Options parse_options(int argc, char** argv) {
       o.group = argv[++i];
     else if (a == "--name" && i + 1 < argc)
       o.name = argv[++i];
-    else if (a == "--eager-only")
+    else if (a == "--list" && i + 1 < argc) {
+      std::ifstream in(argv[++i]);
+      if (!in) throw std::runtime_error(std::string("cannot read ") + argv[i]);
+      for (std::string line; std::getline(in, line);)
+        if (!line.empty() && line[0] != '#') o.list.insert(line);
+    } else if (a == "--gpu" && i + 1 < argc) {
+      o.gpu = argv[++i];
+      fs::create_directories(o.gpu);
+    } else if (a == "--eager-only")
       o.eager_only = true;
     else if (a == "-v")
       o.verbose = true;
     else if (a.starts_with("-"))
       throw std::runtime_error(
-          "usage: jaxpp_conformance [--group G] [--name N] [--eager-only] [-v] [files or "
-          "directories]");
+          "usage: jaxpp_conformance [--group G] [--name N] [--list FILE] [--eager-only] [--gpu DIR] "
+          "[-v] [files or directories]");
     else
       o.paths.emplace_back(a);
   }
@@ -437,6 +468,7 @@ int main(int argc, char** argv) try {
       const std::string name = c["name"], group = c["group"];
       if (!options.group.empty() && group != options.group) continue;
       if (!options.name.empty() && name.find(options.name) == name.npos) continue;
+      if (!options.list.empty() && !options.list.count(name)) continue;
       std::strncpy(running, name.c_str(), sizeof running - 1);
       if (options.verbose) std::printf("%s\n", name.c_str()), std::fflush(stdout);
       Count& count = groups[group];
@@ -465,6 +497,8 @@ int main(int argc, char** argv) try {
     std::printf("%-28s %4d passed %4d failed %4d skipped\n", g.c_str(), n.passed, n.failed,
                 n.skipped);
   }
+  for (auto& [why, n] : fallbacks) std::printf("left to the CPU %4d times: %s\n", n, why.c_str());
+  if (!options.gpu.empty()) std::printf("%d modules of kernels\n", kernels);
   if (!missing.empty()) std::printf("skipped for want of:");
   for (auto& [p, n] : missing) std::printf(" %s (%d)", p.c_str(), n);
   if (!missing.empty()) std::printf("\n");

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdlib>
+#include <set>
 #include "backends/passes/passes.h"
 #include "jaxpp/core/jaxpr.h"
 #include "jaxpp/core/rewrite.h"
@@ -122,7 +123,7 @@ std::string jit_under_transforms(const Case& c) {
   const Fn jitted = [f, cache](Args x, Results& y) {
     Arrays in(x.begin(), x.end());
     std::shared_ptr<const void> tree;
-    jit_flat(*cache, "f", flat(f), in, {}, &tree, y, false, Loc::current());
+    jit_flat(*cache, "f", flat(f), in, {}, &tree, y, false, {}, Loc::current());
   };
   auto e = compare("grad of jit", evaluate(gradient(jitted, c.n()), c.x()),
                    evaluate(gradient(f, c.n()), c.x()), 1e-11);
@@ -157,6 +158,18 @@ std::string text_keeps_the_program(const Case& c) {
   auto e = check_text(c.f, c.x());
   return e.empty() ? check_text(gradient(c.f.scalar(), c.n()), c.x()) : e;
 }
+// Equations that compute something: a pass may trade them for views, which move nothing by themselves.
+std::size_t computing(const JaxprBody& j) {
+  static const std::set<const Primitive*> views = {
+      &reshape_p,   &squeeze_p, &expand_dims_p, &broadcast_in_dim_p,     &transpose_p,
+      &slice_p,     &rev_p,     &stop_gradient_p, &optimization_barrier_p};
+  std::size_t n = 0;
+  for (const Equation& e : j.eqns) {
+    n += !views.count(e.prim);
+    for (auto& s : sub_jaxprs(e)) n += computing(*s);
+  }
+  return n;
+}
 std::string passes_keep_the_values(const Case& c) {
   const auto types = types_of(c.x());
   for (const Fn& f : {Fn(c.f), gradient(c.f.scalar(), c.n())}) {
@@ -169,8 +182,7 @@ std::string passes_keep_the_values(const Case& c) {
       check_jaxpr(*after);
       const std::string name = "after " + std::string(pass.name);
       if (auto e = compare(name, run(*after, in), want, 1e-12); !e.empty()) return e;
-      if (count_equations(*after) > count_equations(*j.body()) && pass.name != "lower")
-        return name + ": more equations than before";
+      if (computing(*after) > computing(*j.body())) return name + ": more work than before";
     }
     JaxprPtr ordered = canonical(*j.body());
     check_jaxpr(*ordered);

@@ -1,0 +1,68 @@
+// schedule.h -- the passes of schedule(), and what they share with the memory plan and the cost of a program.
+#pragma once
+#include "backends/loops/loops.h"
+
+namespace jaxpp::loops {
+
+/// The values that a symbol or an index can take, ends included.
+struct Interval {
+  std::int64_t lo = 0, hi = 0;
+};
+/// Of every loop variable, chunk number and Clip, by symbol.
+std::vector<Interval> intervals(const Program&);
+Interval interval(const Affine&, const std::vector<Interval>& symbols);
+/// Whether no two iterations of the loop over `var` touch one element through any of these indices (sufficient
+/// conditions).  Other symbols take any of their values.
+bool iterations_apart(Sym var, const std::vector<Affine>& indices,
+                      const std::vector<Interval>& symbols);
+
+/// A guess at how often the body of a while loop runs.
+inline constexpr double kWhileTrips = 20;
+
+/// Joins perfectly nested loops that every index walks as one.
+void coalesce(Program&);
+
+/// Which loops run as SIMD lanes: at most one on every path from the root to a leaf.
+class Lanes {
+ public:
+  Lanes(const Program&, const Target&);
+  /// Marks the loops of a block.  About the cycles of a run of it.  in_time: it is run again and again, on values that
+  /// should stay in registers.
+  double choose(Block&, bool in_time = false);
+  double choose(Node&, bool in_time = false);
+
+ private:
+  struct InLanes {  // a loop tried as lanes
+    const Loop& loop;
+    int width;
+    double exits = 0;  // cost of reductions over the lanes, once a loop
+  };
+  double choose(Loop&, bool in_time);
+  double in_lanes(const Block&, InLanes&);
+  double in_lanes(const Load&, const InLanes&);
+  double in_lanes(const Store&, InLanes&);
+  int width(const Loop&) const;
+  void number(const Block&, int& next);
+  bool inside(const Loop&, Sym) const;
+  bool varies(const Affine&, const Loop& lanes) const;  // by a term other than its variable
+
+  const Program& p_;
+  const Target& target_;
+  struct Position {
+    int begin = -1, end = -1;
+  };
+  std::vector<Position> position_;  // of loops and Clips, by symbol: preorder numbers
+  std::vector<Sym> varies_over_;    // by symbol: the last loop tried as lanes over which it varies
+};
+
+/// Inside lanes, elements that lie apart and are loaded again and again are copied once, to where they lie together.
+void pack(Program&, Loop& lanes);
+
+/// Unrolls short loops over arrays so small that they can live in registers.
+void unroll(Program&, const Target&);
+
+/// Cuts large top-level loops into work items.  cycles: of every top-level node, from Lanes.  Returns the positions of
+/// top-level loops that it added.
+std::vector<std::size_t> chunk(Program&, const Target&, const std::vector<double>& cycles);
+
+}  // namespace jaxpp::loops
