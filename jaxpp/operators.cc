@@ -42,7 +42,7 @@ bool evaluate(const Primitive& p, Args x, unsigned free, Array* y) {
   if (!k || k->allocates) return false;
   Type types[2], t;
   for (std::size_t i = 0; i < x.size(); ++i) {
-    if (!x[i].concrete()) return false;
+    if (!x[i].concrete() || x[i].on_device()) return false;
     types[i] = x[i].type();
   }
   try {

@@ -45,7 +45,9 @@ bool faults() {
   return true;
 #endif
 }
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != text.npos;
+}
 
 // A kernel, and numbers for it.
 struct Kernels {
@@ -60,7 +62,8 @@ struct Kernels {
   template <class... A>
   void shared(const char* kernel, Dim3 grid, Dim3 block, unsigned bytes, A... arguments) {
     void* args[] = {&arguments..., nullptr};
-    driver.launch(driver.function(module, kernel), grid, block, bytes, {args, sizeof...(A)}, Stream::compute);
+    driver.launch(driver.function(module, kernel), grid, block, bytes, {args, sizeof...(A)},
+                  Stream::compute);
   }
 };
 struct Buffer {
@@ -163,7 +166,8 @@ TEST_CASE("emulated device: a block's reduction is the same in every order of th
 }
 
 // Runs a kernel over five rows in all schedules; what went wrong: an error's text, "values", or "".
-std::string fault_of(const std::string& source, Schedule schedule, const char* kernel = "row_sum", int block = 256) {
+std::string fault_of(const std::string& source, Schedule schedule, const char* kernel = "row_sum",
+                     int block = 256) {
   auto d = device({.schedule = schedule, .seed = 3});
   if (!d) return "no compiler";
   Kernels k(*d, source);
@@ -191,19 +195,25 @@ TEST_CASE("emulated device: faults of synchronization are caught") {
     for (Schedule s : kSchedules) caught |= fault_of(source, s) == "values";
     CHECK(caught);
   }
-  const std::string skipped = replaced(kRowSum, "__syncthreads();  // first", "if (warp != 3) __syncthreads();");
-  const std::string half = replaced(kRowSum, "for (int o = 16; o; o >>= 1)", "if (lane < 16) for (int o = 16; o; o >>= 1)");
-  const std::string other_mask = replaced(kRowSum, "0xffffffffu", "lane < 16 ? 0xffffu : 0xffffffffu");
+  const std::string skipped =
+      replaced(kRowSum, "__syncthreads();  // first", "if (warp != 3) __syncthreads();");
+  const std::string half = replaced(kRowSum, "for (int o = 16; o; o >>= 1)",
+                                    "if (lane < 16) for (int o = 16; o; o >>= 1)");
+  const std::string other_mask =
+      replaced(kRowSum, "0xffffffffu", "lane < 16 ? 0xffffu : 0xffffffffu");
   const std::string absent_lane = replaced(kRowSum, "__shfl_xor_sync(0xffffffffu, s, o)",
                                            "(lane < 16 ? __shfl_sync(0xffffu, s, 20) : 0.0f)");
-  const std::string left = replaced(kRowSum, "__syncthreads();  // second", "if (threadIdx.x == 9) return; __syncthreads();");
+  const std::string left = replaced(kRowSum, "__syncthreads();  // second",
+                                    "if (threadIdx.x == 9) return; __syncthreads();");
   for (Schedule s : kSchedules) {
     CAPTURE(int(s));
     std::string text = fault_of(skipped, s);
     CHECK(contains(text, "kernel row_sum, block (0,0,0): "));
     CHECK(contains(text, "line 10"));  // where the barrier is that warp 3 does not see
     text = fault_of(half, s);
-    CHECK(contains(text, "kernel row_sum, block (0,0,0): deadlock: thread (0,0,0) waits in line 8 for the lanes ffffffff"));
+    CHECK(contains(text,
+                   "kernel row_sum, block (0,0,0): deadlock: thread (0,0,0) waits in line 8 for "
+                   "the lanes ffffffff"));
     CHECK(contains(text, "thread (16,0,0) waits at the barrier of line 10"));
     CHECK(contains(fault_of(other_mask, s), "row_sum"));
     CHECK(contains(fault_of(absent_lane, s), "reads lane 20, which takes no part"));
@@ -215,7 +225,8 @@ TEST_CASE("emulated device: faults of synchronization are caught") {
 TEST_CASE("emulated device: after a fault, it goes on") {
   auto d = device();
   if (!d) return;
-  Kernels bad(*d, replaced(kRowSum, "__syncthreads();  // first", "if (warp != 3) __syncthreads();"));
+  Kernels bad(*d,
+              replaced(kRowSum, "__syncthreads();  // first", "if (warp != 3) __syncthreads();"));
   Kernels good(*d, kRowSum);
   const auto x = numbers(5000);
   Buffer in(*d, x), out(*d, 5);
@@ -227,7 +238,8 @@ TEST_CASE("emulated device: after a fault, it goes on") {
 }
 TEST_CASE("emulated device: accesses outside memory are caught") {
   const std::string off_by_one = replaced(kAdd, "i < n", "i <= n");
-  const std::string with_barrier = replaced(off_by_one, "if (i <= n)", "__syncthreads(); if (i <= n)");
+  const std::string with_barrier =
+      replaced(off_by_one, "if (i <= n)", "__syncthreads(); if (i <= n)");
   const std::string vectors = R"(
 extern "C" __global__ void add(const float* a, const float* b, float* c, int shift) {
   const float4 v = *(const float4*)(a + 4 * threadIdx.x + shift);
@@ -237,7 +249,8 @@ extern "C" __global__ void add(const float* a, const float* b, float* c, int shi
   if (!d || !faults()) return;
   Buffer x(*d, numbers(1000)), y(*d, numbers(1000)), z(*d, 1000);
   auto run = [&](const std::string& source, int n, unsigned block = 256) {
-    return message([&] { Kernels(*d, source)("add", {4}, {block}, x.address, y.address, z.address, n); });
+    return message(
+        [&] { Kernels(*d, source)("add", {4}, {block}, x.address, y.address, z.address, n); });
   };
   for (const std::string& source : {off_by_one, with_barrier}) {
     const std::string text = run(source, 1000);
@@ -253,7 +266,9 @@ extern "C" __global__ void add(const float* a, const float* b, float* c, int shi
   Buffer odd(*d, 1001);
   const char* const kWrite = R"(
 extern "C" __global__ void write(float* p, int at) { p[at] = 1; })";
-  auto write = [&](int at) { return message([&] { Kernels(*d, kWrite)("write", {1}, {1}, odd.address, at); }); };
+  auto write = [&](int at) {
+    return message([&] { Kernels(*d, kWrite)("write", {1}, {1}, odd.address, at); });
+  };
   CHECK(write(1000) == "nothing was thrown");
   CHECK(contains(write(1004), "16 bytes after the end of an allocation of 4004 bytes") == false);
   CHECK(contains(write(1004), "12 bytes after the end of an allocation of 4004 bytes"));
@@ -275,8 +290,10 @@ extern "C" __global__ void write(float* p, int at) { p[at] = 1; })";
     Buffer b(*d, 100);
     freed = b.address;
   }
-  CHECK(contains(message([&] { k("write", {1}, {1}, freed, 5); }), "byte 20 of a freed allocation of 400 bytes"));
-  CHECK(contains(message([&] { d->copy(freed, freed, 4, Stream::compute); }), "copy: 4 bytes at 0x"));
+  CHECK(contains(message([&] { k("write", {1}, {1}, freed, 5); }),
+                 "byte 20 of a freed allocation of 400 bytes"));
+  CHECK(
+      contains(message([&] { d->copy(freed, freed, 4, Stream::compute); }), "copy: 4 bytes at 0x"));
 }
 TEST_CASE("emulated device: what else the hardware would not do") {
   auto d = device();
@@ -291,10 +308,13 @@ TEST_CASE("emulated device: what else the hardware would not do") {
   CHECK(contains(run("__shared__ float s[64];\ns[threadIdx.x + 1] = x[threadIdx.x]; y[0] = s[3];"),
                  "thread (63,0,0), line 3: an index outside its array"));
   CHECK(contains(run("y[threadIdx.x] = 1 << int(threadIdx.x);"), "a shift by more bits"));
-  CHECK(contains(run("y[threadIdx.x] = 7 / int(threadIdx.x / 64);"), "an integer division by zero"));
+  CHECK(
+      contains(run("y[threadIdx.x] = 7 / int(threadIdx.x / 64);"), "an integer division by zero"));
   CHECK(contains(run("if (threadIdx.x == 5) __trap();"), "thread (5,0,0), line 2: __trap()"));
-  CHECK(contains(run("volatile char big[300000]; big[threadIdx.x] = 1; y[0] = big[0];"), "more local memory"));
-  CHECK(contains(run("__shared__ float s[64]; __syncwarp(0xfe); y[0] = 1;"), "lacks the thread's own lane"));
+  CHECK(contains(run("volatile char big[300000]; big[threadIdx.x] = 1; y[0] = big[0];"),
+                 "more local memory"));
+  CHECK(contains(run("__shared__ float s[64]; __syncwarp(0xfe); y[0] = 1;"),
+                 "lacks the thread's own lane"));
 }
 TEST_CASE("emulated device: shared memory starts as NaNs, in templates, too") {
   auto d = device({.schedule = Schedule::reverse});
@@ -327,7 +347,8 @@ extern "C" __global__ void k(float* y) {
       CHECK(std::isnan(v[i]));
   }
   if (faults())
-    CHECK(contains(message([&] { k.shared("k", {2}, {64}, 384, y.address); }), "after the end of dynamic shared memory"));
+    CHECK(contains(message([&] { k.shared("k", {2}, {64}, 384, y.address); }),
+                   "after the end of dynamic shared memory"));
 }
 TEST_CASE("emulated device: a warp's operations") {
   for (Schedule s : kSchedules) {
@@ -409,7 +430,8 @@ extern "C" __global__ void less(int* p) {
   };
   CHECK(limit("plain", {1}, {1024}) == "nothing was thrown");
   CHECK(limit("plain", {1}, {1025}) ==
-        "launch of kernel plain: the number of threads in a block is 1025; a device takes 1 to 1024.");
+        "launch of kernel plain: the number of threads in a block is 1025; a device takes 1 to "
+        "1024.");
   CHECK(contains(limit("plain", {1}, {32, 33}), "is 1056"));
   CHECK(contains(limit("plain", {1}, {1, 1, 65}), "block.z is 65"));
   CHECK(contains(limit("plain", {0}, {1}), "grid.x is 0"));
@@ -490,7 +512,8 @@ TEST_CASE("emulated device: deferred work keeps what it was given") {
 TEST_CASE("emulated device: compile errors have the log and the numbered source") {
   auto d = device();
   if (!d) return;
-  const std::string text = message([&] { d->compile("extern \"C\" __global__ void k() {\n  oops;\n}\n"); });
+  const std::string text =
+      message([&] { d->compile("extern \"C\" __global__ void k() {\n  oops;\n}\n"); });
   CHECK(contains(text, "kernels.cu:2"));
   CHECK(contains(text, "    2    oops;\n"));
 }
@@ -500,7 +523,8 @@ TEST_CASE("emulated device: no compiler") {
   ::setenv("JAXPP_CXX", "/nowhere/c++", 1);
   std::string why;
   CHECK(!emulated_driver(&why));
-  CHECK(contains(why, "needs a C++ compiler, and none was found.  Searched: JAXPP_CXX=/nowhere/c++"));
+  CHECK(
+      contains(why, "needs a C++ compiler, and none was found.  Searched: JAXPP_CXX=/nowhere/c++"));
   ::unsetenv("JAXPP_CXX");
   if (!saved.empty()) ::setenv("JAXPP_CXX", saved.c_str(), 1);
 }
@@ -584,8 +608,10 @@ void check_gemms(Driver& d, double tolerance) {
         for (std::int64_t j = 0; j < g.n; ++j) {
           std::complex<double> sum = 0;
           for (std::int64_t k = 0; k < g.k; ++k)
-            sum += number(a[std::size_t(t * g.stride_a + (g.transpose_a ? k + i * g.lda : i + k * g.lda))]) *
-                   number(b[std::size_t(t * g.stride_b + (g.transpose_b ? j + k * g.ldb : k + j * g.ldb))]);
+            sum += number(a[std::size_t(t * g.stride_a +
+                                        (g.transpose_a ? k + i * g.lda : i + k * g.lda))]) *
+                   number(b[std::size_t(t * g.stride_b +
+                                        (g.transpose_b ? j + k * g.ldb : k + j * g.ldb))]);
           const auto at = std::size_t(t * g.stride_c + i + j * g.ldc);
           sum *= g.alpha;
           if (scaled) sum += g.beta * number(before[at]);
@@ -640,23 +666,31 @@ TEST_CASE("NVRTC: a kernel for sm_90, what it uses, and its PTX") {
 
   auto two = nvrtc_compile(std::string(kRowSum) + R"(
 extern "C" __global__ void vectors(const float4* __restrict__ x, float4* y) { y[threadIdx.x] = x[threadIdx.x]; }
-)", "sm_90", true, &why);
+)",
+                           "sm_90", true, &why);
   REQUIRE(two->usage.size() == 2);
   CHECK(contains(two->ptx, "ld.global.nc.v4"));
   const auto ptx = nvrtc_compile(kAdd, "compute_90", false, &why);  // virtual: the image is PTX
   CHECK(contains(ptx->image, ".entry add"));
 
-  const std::string text = message([&] { nvrtc_compile("extern \"C\" __global__ void k() {\n  oops;\n}\n", "sm_90", false, &why); });
+  const std::string text = message([&] {
+    nvrtc_compile("extern \"C\" __global__ void k() {\n  oops;\n}\n", "sm_90", false, &why);
+  });
   CHECK(contains(text, "kernels.cu(2): error"));
   CHECK(contains(text, "    2    oops;\n"));
 }
 TEST_CASE("NVRTC: spills are seen") {
   // 300 values that are all needed at the same time do not fit into 255 registers.
   std::string why, body;
-  for (int i = 0; i < 300; ++i) body += "  float v" + std::to_string(i) + " = p[" + std::to_string(i) + " * n];\n";
+  for (int i = 0; i < 300; ++i)
+    body += "  float v" + std::to_string(i) + " = p[" + std::to_string(i) + " * n];\n";
   body += "  __syncthreads();\n";
-  for (int i = 299; i >= 0; --i) body += "  p[" + std::to_string(i) + " * n + 1] = v" + std::to_string(i) + " * v" + std::to_string(i) + ";\n";
-  auto c = nvrtc_compile("extern \"C\" __global__ void k(volatile float* p, int n) {\n" + body + "}\n", "sm_90", false, &why);
+  for (int i = 299; i >= 0; --i)
+    body += "  p[" + std::to_string(i) + " * n + 1] = v" + std::to_string(i) + " * v" +
+            std::to_string(i) + ";\n";
+  auto c =
+      nvrtc_compile("extern \"C\" __global__ void k(volatile float* p, int n) {\n" + body + "}\n",
+                    "sm_90", false, &why);
   if (!c) {
     WARN("skipped: " << why);
     return;
@@ -701,7 +735,9 @@ TEST_CASE("libraries that are not there: what was searched, and where") {
   char folder[] = "/tmp/jaxpp-test-XXXXXX";
   REQUIRE(::mkdtemp(folder));
   std::ofstream(std::string(folder) + "/libnvrtc.so.13") << "not a library";
-  s.variable = [&](const char* name) { return std::string(name) == "JAXPP_CUDA_PATH" ? std::string(folder) : ""; };
+  s.variable = [&](const char* name) {
+    return std::string(name) == "JAXPP_CUDA_PATH" ? std::string(folder) : "";
+  };
   s.loader = false;
   CHECK(open_library(nvrtc_name(), s, why) == nullptr);
   CHECK(contains(why, std::string("cannot be used: ") + folder + "/libnvrtc.so.13"));
@@ -779,11 +815,13 @@ TEST_CASE("real driver: its host side") {
   const std::string library = std::string(folder) + "/libcuda.so.1";
   std::string output;
   CAPTURE(output);
-  REQUIRE(run({compiler->path, "-std=c++20", "-O1", "-w", "-shared", "-fPIC", "-I" JAXPP_SOURCE_DIR, JAXPP_SOURCE_DIR "/tests/cuda_fake/cuda.cc",
-               "-o", library}, &output) == 0);
+  REQUIRE(run({compiler->path, "-std=c++20", "-O1", "-w", "-shared", "-fPIC", "-I" JAXPP_SOURCE_DIR,
+               JAXPP_SOURCE_DIR "/tests/cuda_fake/cuda.cc", "-o", library},
+              &output) == 0);
   std::filesystem::create_symlink("libcuda.so.1", std::string(folder) + "/libcublasLt.so.13");
-  const int status = run({"/usr/bin/env", "JAXPP_CUDA_PATH=" + std::string(folder), "/proc/" + std::to_string(::getpid()) + "/exe",
-                          "[fake-cuda]"}, &output);
+  const int status = run({"/usr/bin/env", "JAXPP_CUDA_PATH=" + std::string(folder),
+                          "/proc/" + std::to_string(::getpid()) + "/exe", "[fake-cuda]"},
+                         &output);
   CHECK(status == 0);
   CHECK(contains(output, "All tests passed"));
   if (status) WARN(output);
@@ -831,7 +869,9 @@ TEST_CASE("fake CUDA: memory is used again, in order", "[.][fake-cuda]") {
   for (Address l : large) d->free(l);
   const Address huge = d->allocate(200 << 20);
   const std::string text = message([&] { d->allocate(100 << 20); });
-  CHECK(text == "cuMemAllocAsync (104857600 bytes, beside 209715200 in use): CUDA_ERROR_OUT_OF_MEMORY: as tests want it.");
+  CHECK(text ==
+        "cuMemAllocAsync (104857600 bytes, beside 209715200 in use): CUDA_ERROR_OUT_OF_MEMORY: as "
+        "tests want it.");
   d->free(huge);
 }
 TEST_CASE("fake CUDA: copies through pinned memory", "[.][fake-cuda]") {
@@ -870,17 +910,21 @@ TEST_CASE("fake CUDA: copies through pinned memory", "[.][fake-cuda]") {
     d->copy_out(small[i].data(), a, 2800, Stream::compute);
   }
   d->synchronize();
-  for (std::size_t i = 0; i < small.size(); ++i) REQUIRE(small[i] == std::vector<float>(700, float(i)));
-  CHECK(message([&] { d->copy(a, 256, 4, Stream::compute); }) == "cuMemcpyDtoDAsync: CUDA_ERROR_FAKE: as tests want it.");
+  for (std::size_t i = 0; i < small.size(); ++i)
+    REQUIRE(small[i] == std::vector<float>(700, float(i)));
+  CHECK(message([&] { d->copy(a, 256, 4, Stream::compute); }) ==
+        "cuMemcpyDtoDAsync: CUDA_ERROR_FAKE: as tests want it.");
   d->free(a);
 }
 TEST_CASE("fake CUDA: modules, launches, products", "[.][fake-cuda]") {
   auto d = real_driver(0, nullptr);
   REQUIRE(d);
   CHECK(message([&] { d->load("bad"); }) ==
-        "cuModuleLoadDataEx (kernels for sm_90, driver for CUDA 13.0, the reason): CUDA_ERROR_FAKE: as tests want it.");
+        "cuModuleLoadDataEx (kernels for sm_90, driver for CUDA 13.0, the reason): "
+        "CUDA_ERROR_FAKE: as tests want it.");
   const Module m = d->load("any");
-  CHECK(message([&] { d->function(m, "none"); }) == "cuModuleGetFunction (none): CUDA_ERROR_FAKE: as tests want it.");
+  CHECK(message([&] { d->function(m, "none"); }) ==
+        "cuModuleGetFunction (none): CUDA_ERROR_FAKE: as tests want it.");
   const Function add = d->function(m, "add");
   const auto a = numbers(1000, 1), b = numbers(1000, 2);
   {
@@ -903,9 +947,13 @@ TEST_CASE("fake CUDA: modules, launches, products", "[.][fake-cuda]") {
   check_gemms<std::complex<float>>(*d, 1e-6);
   check_gemms<std::complex<double>>(*d, 1e-14);
   const Address p = d->allocate(1 << 20);
-  for (Address shift : {0, 4, 8, 32}) d->gemm({.m = 2, .n = 3, .k = 4, .lda = 2, .ldb = 4, .ldc = 2}, p + shift, p, p + shift, Stream::compute);
-  CHECK(message([&] { d->gemm({.m = 999, .n = 3, .k = 4, .lda = 999, .ldb = 4, .ldc = 999}, p, p, p, Stream::compute); }) ==
-        "cuBLASLt has no algorithm for the product of 999 x 4 by 4 x 3 of f32.");
+  for (Address shift : {0, 4, 8, 32})
+    d->gemm({.m = 2, .n = 3, .k = 4, .lda = 2, .ldb = 4, .ldc = 2}, p + shift, p, p + shift,
+            Stream::compute);
+  CHECK(message([&] {
+          d->gemm({.m = 999, .n = 3, .k = 4, .lda = 999, .ldb = 4, .ldc = 999}, p, p, p,
+                  Stream::compute);
+        }) == "cuBLASLt has no algorithm for the product of 999 x 4 by 4 x 3 of f32.");
   d->synchronize();
   d->free(p);
   CHECK(d->counters().gemms == 6 * 16 + 5);

@@ -26,19 +26,19 @@ constexpr bool alike() {
   else if constexpr (std::is_enum_v<Theirs>)
     return std::is_integral_v<Ours> && sizeof(Ours) == sizeof(Theirs);
   else
-    return std::is_integral_v<Ours> && std::is_integral_v<Theirs> && sizeof(Ours) == sizeof(Theirs) &&
-           std::is_signed_v<Ours> == std::is_signed_v<Theirs>;
+    return std::is_integral_v<Ours> && std::is_integral_v<Theirs> &&
+           sizeof(Ours) == sizeof(Theirs) && std::is_signed_v<Ours> == std::is_signed_v<Theirs>;
 }
 template <class Ours, class Theirs>
 struct Same : std::false_type {};
 template <class R, class... A, class S, class... B>
-  requires(sizeof...(A) == sizeof...(B))
-struct Same<R (*)(A...), S (*)(B...)>
-    : std::bool_constant<alike<R, S>() && (alike<A, B>() && ...)> {};
+requires(sizeof...(A) == sizeof...(B)) struct Same<R (*)(A...), S (*)(B...)>
+    : std::bool_constant<alike<R, S>() && (alike<A, B>() && ...)> {
+};
 
 #define JAXPP_TEXT_(x) #x
 #define JAXPP_TEXT(x) JAXPP_TEXT_(x)
-#define JAXPP_ROW(RESULT, NAME, SYMBOL, ARGUMENTS)                                              \
+#define JAXPP_ROW(RESULT, NAME, SYMBOL, ARGUMENTS)                                                \
   static_assert(Same<RESULT(*) ARGUMENTS, decltype(&::NAME)>::value, "the signature of " SYMBOL); \
   static_assert(std::string_view(JAXPP_TEXT(NAME)) == SYMBOL, "the version of " SYMBOL);
 JAXPP_CUDA_DRIVER(JAXPP_ROW)
@@ -57,6 +57,7 @@ static_assert(offsetof(Ours, algo) == offsetof(Theirs, algo));
 static_assert(offsetof(Ours, workspaceSize) == offsetof(Theirs, workspaceSize));
 static_assert(offsetof(Ours, state) == offsetof(Theirs, state));
 static_assert(offsetof(Ours, wavesCount) == offsetof(Theirs, wavesCount));
+static_assert(sizeof(Ours::reserved) == sizeof(Theirs::reserved));
 static_assert(sizeof(CUdeviceptr) == sizeof(::CUdeviceptr));
 static_assert(alike<int, ::CUdevice>());
 

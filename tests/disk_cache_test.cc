@@ -39,7 +39,9 @@ std::string read(const std::string& file) {
   s << std::ifstream(file, std::ios::binary).rdbuf();
   return s.str();
 }
-void write(const std::string& file, const std::string& bytes) { std::ofstream(file, std::ios::binary) << bytes; }
+void write(const std::string& file, const std::string& bytes) {
+  std::ofstream(file, std::ios::binary) << bytes;
+}
 struct Variable {  // of the environment, for the length of a scope
   std::string name, old;
   bool was = false;
@@ -57,15 +59,19 @@ TEST_CASE("SHA-256: the examples of FIPS 180-4") {
   CHECK(hex(sha256("abc")) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   CHECK(hex(sha256("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq")) ==
         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
-  CHECK(hex(sha256("abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnopqklmnopqrlmnopqrsmno"
-                   "pqrstnopqrstu")) == "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1");
-  CHECK(hex(sha256(std::string(1000000, 'a'))) == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+  CHECK(hex(sha256("abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnop"
+                   "qklmnopqrlmnopqrsmno"
+                   "pqrstnopqrstu")) ==
+        "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1");
+  CHECK(hex(sha256(std::string(1000000, 'a'))) ==
+        "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
   // In pieces of any size.
   std::string text;
   for (int i = 0; i < 300; ++i) text += char(i * 7);
   for (std::size_t step : {1u, 3u, 55u, 56u, 63u, 64u, 65u, 128u}) {
     Sha256 s;
-    for (std::size_t at = 0; at < text.size(); at += step) s.add(std::string_view(text).substr(at, step));
+    for (std::size_t at = 0; at < text.size(); at += step)
+      s.add(std::string_view(text).substr(at, step));
     CHECK(s.digest() == sha256(text));
   }
 }
@@ -94,12 +100,14 @@ TEST_CASE("disk cache: memory, then disk, then made") {
 TEST_CASE("disk cache: a failure is thrown, and not remembered") {
   Folder f;
   DiskCache c({.folder = f.cache()});
-  CHECK_THROWS_AS(c.get({"k"}, []() -> std::string { throw std::runtime_error("no"); }), std::runtime_error);
+  CHECK_THROWS_AS(c.get({"k"}, []() -> std::string { throw std::runtime_error("no"); }),
+                  std::runtime_error);
   CHECK(get(c, "k", "value") == "value");
 }
 TEST_CASE("disk cache: a damaged file is not believed") {
   Folder f;
-  const std::string value = "the bytes of a compiled kernel, some of them zero" + std::string(3, '\0');
+  const std::string value =
+      "the bytes of a compiled kernel, some of them zero" + std::string(3, '\0');
   {
     DiskCache c({.folder = f.cache()});
     get(c, "k", value);
@@ -189,7 +197,9 @@ TEST_CASE("disk cache: threads make a value once") {
     threads.emplace_back([&, t] {
       for (int i = 0; i < 50; ++i) {
         const std::string key = std::to_string((i + t * 7) % 50);
-        if (*c.get({key}, [&] { return ++made, std::string(5000, key[0]); }) != std::string(5000, key[0])) ++wrong;
+        if (*c.get({key}, [&] { return ++made, std::string(5000, key[0]); }) !=
+            std::string(5000, key[0]))
+          ++wrong;
       }
     });
   for (auto& t : threads) t.join();
@@ -219,7 +229,8 @@ TEST_CASE("disk cache: processes write at the same time") {
     ::waitpid(child, &status, 0);
     CHECK(status == 0);
   }
-  for (const std::string& file : files(f.cache())) CHECK(fs::path(file).filename().string().size() == 64);
+  for (const std::string& file : files(f.cache()))
+    CHECK(fs::path(file).filename().string().size() == 64);
 }
 TEST_CASE("disk cache: the files not used for longest go first") {
   Folder f;
@@ -264,7 +275,8 @@ TEST_CASE("disk cache: the files not used for longest go first") {
 }
 TEST_CASE("disk cache: where it is") {
   auto folder = [](const char* cache, const char* own, const char* xdg, const char* home) {
-    Variable a("JAXPP_CACHE", cache), b("JAXPP_CACHE_DIR", own), c("XDG_CACHE_HOME", xdg), d("HOME", home);
+    Variable a("JAXPP_CACHE", cache), b("JAXPP_CACHE_DIR", own), c("XDG_CACHE_HOME", xdg),
+        d("HOME", home);
     return DiskCache::Options::from_environment("cuda").folder;
   };
   CHECK(folder(nullptr, "/own", "/xdg", "/home/me") == "/own/cuda");

@@ -1,4 +1,3 @@
-// loop_programs.cc
 #include "loop_programs.h"
 #include <catch2/catch.hpp>
 #include <cstring>
@@ -481,10 +480,9 @@ class Random {
         item(pad + "  ", 0);
         line(pad + "  ", "parallel " + k + " < 12");
         line(pad + "    ", t + "[" + k + "] += " + load(pad + "    ", recent(), k));
-        arrays_ = before;
-        item(pad + "  ", 0);
         line(pad + "  ", "parallel " + q + " < 12");
         line(pad + "    ", u + "[" + q + "] = " + load(pad + "    ", t, q));
+        item(pad + "  ", 0);
         arrays_ = before;
         arrays_.push_back(u);
         return;

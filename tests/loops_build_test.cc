@@ -8,6 +8,7 @@
 #include "backends/passes/passes.h"
 #include "jaxpp/core/jaxpr.h"
 #include "jaxpp/lax.h"
+#include "jaxpp/ops/host_fn.h"
 #include "jaxpp/ops/primitives.h"
 #include "property/programs.h"
 #include "rule_samples.h"
@@ -592,9 +593,10 @@ TEST_CASE("loops: updates whose operand is needed later copy it", "[loops]") {
     y.push_back(lax::add(z, z));
   }, {x, k});
   check([](Args c, Results& y) {  // a broadcast, a constant
-    y.push_back(set(lax::broadcast_in_dim(c[0], {6, 6}, {1}), Array(7.), c[1]).ndim() == 2
-                    ? lax::reduce_sum(c[0], {0})
-                    : c[0]);
+    const Array start[] = {c[1], Array(1)}, u = lax::full(make_type(f64, {1, 1}), 5);
+    const Array z = lax::broadcast_in_dim(c[0], {6, 6}, {1});
+    y.push_back(lax::reduce_sum(lax::dynamic_update_slice(z, u, start), {0}));
+    y.push_back(set(lax::full(c[0].type(), 2), Array(3.), c[1]));
   }, {x, k});
 }
 
@@ -662,4 +664,283 @@ TEST_CASE("loops: gathers of every kind", "[loops]") {
               y.push_back(lax::dynamic_slice(lax::tile(a[0], {2}), s, {15}));
             },
             {numbers(12), Array(1), Array(std::int64_t(1))}) == "");
+}
+
+// ---- Loops and branches
+namespace {
+using Body = std::function<void(Args, Results&)>;
+Fn while_of(Body more, Body body) {
+  return [=](Args x, Results& y) {
+    auto m = more;
+    auto b = body;
+    while_flat(flat(m), flat(b), x, y, Loc::current());
+  };
+}
+Fn cond_of(std::vector<Body> branches) {
+  return [=](Args x, Results& y) {
+    std::vector<Body> b = branches;
+    std::vector<FlatFn> f;
+    for (auto& g : b) f.push_back(flat(g));
+    cond_flat(x[0], f, x.subspan(1), "cond", y, Loc::current());
+  };
+}
+// On n lanes, on 1 lane, on none; on 2 x 3 lanes; inside a loop.
+std::string check_lanes(const Fn& f, const Arrays& x, const std::vector<int>& mapped) {
+  Random r(11);
+  std::string wrong = check_fn(f, x);
+  const auto lanes = [&](const Arrays& from, std::int64_t n) {
+    Arrays in = from;
+    for (int i : mapped) {
+      Arrays rows;
+      const Array& a = from[std::size_t(i)];
+      for (std::int64_t k = 0; k < n; ++k)
+        rows.push_back(is_integer(a.dtype())
+                           ? lax::add(a, lax::convert_element_type(Array(std::int32_t(k)), a.dtype()))
+                           : lax::mul(a, lax::convert_element_type(Array(1 + 0.25 * double(k)), a.dtype())));
+      in[std::size_t(i)] =
+          n ? lax::stack(rows, 0) : lax::full(make_type(a.dtype(), [&] {
+                Shape s = a.shape();
+                s.insert(0, 0);
+                return s;
+              }()), 0);
+    }
+    return in;
+  };
+  const auto over = [&](const Fn& g) -> Fn {
+    return [=](Args in, Results& y) {
+      std::vector<int> axes(in.size(), kUnmapped);
+      for (int i : mapped) axes[std::size_t(i)] = 0;
+      const int out = 0;
+      vmap_flat(flat(g), in, axes, {&out, 1}, -1, "", y, Loc::current());
+    };
+  };
+  for (std::int64_t n : {3, 1, 0})
+    if (wrong.empty()) wrong = guarded("lanes", [&] { return check_fn(over(f), lanes(x, n)); });
+  if (wrong.empty())
+    wrong = guarded("lanes of lanes",
+                    [&] { return check_fn(over(over(f)), lanes(lanes(x, 3), 2)); });
+  if (wrong.empty())
+    wrong = guarded("lanes in a loop", [&] {
+      const Fn g = over(f);
+      return check_fn(loop(
+                          [=](Args c, Results& y) {
+                            Results z;
+                            g(c.first(c.size() - 1), z);
+                            for (std::size_t i = 0; i + 1 < c.size(); ++i)
+                              y.push_back(i < z.size() && z[i].type() == c[i].type() ? z[i] : c[i]);
+                            y.append(z.begin(), z.end());
+                          },
+                          2),
+                      lanes(x, 3));
+    });
+  return wrong;
+}
+Array half(const Array& x) { return lax::mul(x, lax::full(scalar_type(x.dtype()), 0.5)); }
+}  // namespace
+
+TEST_CASE("loops: while", "[loops]") {
+  const Array x(9.), v = numbers(4);
+  // each lane stops by itself
+  const Body above = [](Args c, Results& y) { y.push_back(lax::gt(c[0], Array(1.))); };
+  const Body halve = [](Args c, Results& y) {
+    y.push_back(half(c[0]));
+    y.push_back(lax::add(c[1], Array(1)));
+  };
+  CHECK(check_lanes(while_of(above, halve), {x, Array(0)}, {0}) == "");
+  // a carry of a vector per lane; a swap; a carry that stays
+  const Body more = [](Args c, Results& y) {
+    y.push_back(lax::gt(lax::reduce_sum(c[0], {0}), Array(2.)));
+  };
+  const Body step = [](Args c, Results& y) {
+    y.push_back(half(c[1]));
+    y.push_back(c[0]);
+    y.push_back(c[2]);
+  };
+  CHECK(check_lanes(while_of(more, step), {v, lax::rev(v, {0}), x}, {0, 1}) == "");
+  // lanes are mixed by nothing, but a kernel is called: finished lanes keep their carry by select
+  const Body sorted = [](Args c, Results& y) {
+    const Array parts[] = {half(c[0])};
+    y.push_back(lax::sort(parts, 0)[0]);
+    y.push_back(lax::add(c[1], Array(1)));
+  };
+  CHECK(check_lanes(while_of(more, sorted), {v, Array(0)}, {0}) == "");
+  // an array updated in place, a scalar position
+  const Body walk = [](Args c, Results& y) {
+    y.push_back(set(c[0], half(element(c[0], c[1])), c[1]));
+    y.push_back(lax::rem(lax::add(c[1], Array(1)), Array(4)));
+  };
+  CHECK(check_lanes(while_of(more, walk), {v, Array(0)}, {0}) == "");
+  CHECK(check_lanes(while_of(more, walk), {v, Array(0)}, {0, 1}) == "");
+  // loops in loops
+  const Body nested = [=](Args c, Results& y) {
+    Results z;
+    const Array init[] = {lax::add(c[0], c[0]), c[1]};
+    while_of(above, halve)(Args{init, 2}, z);
+    y.push_back(half(half(lax::add(c[0], z[0]))));
+    y.push_back(z[1]);
+  };
+  CHECK(check_lanes(while_of(above, nested), {x, Array(0)}, {0}) == "");
+  // it never runs; it returns a constant
+  CHECK(check_lanes(while_of([](Args, Results& y) { y.push_back(Array(false)); }, halve),
+                    {x, Array(0)}, {0}) == "");
+  CHECK(check_lanes(while_of(above,
+                             [](Args c, Results& y) {
+                               y.push_back(Array(0.));
+                               y.push_back(c[1]);
+                             }),
+                    {x, Array(0)}, {0}) == "");
+}
+
+TEST_CASE("loops: scan", "[loops]") {
+  const Array v = numbers(4), x(0.5);
+  for (bool reverse : {false, true})
+    for (std::int64_t n : {0, 1, 2, 5}) {
+      const auto of = [&](Body body) -> Fn {
+        return [=](Args in, Results& y) {
+          auto f = body;
+          const Array xs[] = {lax::broadcast_in_dim(in[0], {n, 4}, {1}), lax::iota(f64, {n}, 0)};
+          scan_flat(flat(f), in, Args{xs, 2}, n, reverse, 1, y, Loc::current());
+        };
+      };
+      // a swap, a carry that stays, results that are carries, xs, constants
+      CHECK(check_lanes(of([](Args c, Results& y) {
+                          y.push_back(c[1]);
+                          y.push_back(lax::add(c[0], lax::mul(c[3], c[4])));
+                          y.push_back(c[2]);
+                          y.push_back(c[0]);
+                          y.push_back(c[3]);
+                          y.push_back(Array(2.f));
+                          y.push_back(lax::reduce_sum(c[0], {0}));
+                        }),
+                        {v, lax::neg(v), x}, {0, 1}) == "");
+      // lanes are shifted, reversed
+      CHECK(check_lanes(of([](Args c, Results& y) {
+                          y.push_back(lax::rev(c[0], {0}));
+                          y.push_back(lax::mul(c[0], c[2]));
+                        }),
+                        {v}, {0}) == "");
+      // products of matrices, small and large, inside
+      CHECK(check_fn(of([](Args c, Results& y) {
+                       const Array m = lax::broadcast_in_dim(c[0], {16, 4}, {1});
+                       const DotParams p{{{1}, {1}, {}, {}}, {}};
+                       const Array s = dot_general_p.apply(p, Loc::current(), m, m);
+                       const DotParams q{{{0}, {0}, {}, {}}, {}};
+                       const Array t = dot_general_p.apply(q, Loc::current(), s, s);
+                       y.push_back(lax::slice(half(half(half(t))), {0, 0}, {1, 4}, {}).ndim() == 2
+                                       ? half(c[0])
+                                       : c[0]);
+                       y.push_back(lax::reduce_max(t, {0, 1}));
+                     }),
+                     {v}) == "");
+    }
+}
+
+TEST_CASE("loops: cond", "[loops]") {
+  const Array v = numbers(4);
+  const Body sine = [](Args c, Results& y) {
+    y.push_back(lax::sin(c[0]));
+    y.push_back(c[1]);
+  };
+  const Body swap = [](Args c, Results& y) {
+    y.push_back(c[1]);
+    y.push_back(c[0]);
+  };
+  const Body constant = [](Args c, Results& y) {
+    y.push_back(lax::full(c[0].type(), 3));
+    y.push_back(lax::neg(c[1]));
+  };
+  const Body calls = [](Args c, Results& y) {
+    const Array parts[] = {c[0]};
+    y.push_back(lax::sort(parts, 0)[0]);
+    y.push_back(lax::add(c[1], c[0]));
+  };
+  const Body change = [](Args c, Results& y) {
+    y.push_back(set(c[0], Array(7.), Array(2)));
+    y.push_back(c[1]);
+  };
+  for (int index : {-1, 0, 1, 2, 9})
+    for (const auto& branches : std::vector<std::vector<Body>>{
+             {sine}, {sine, swap}, {swap, constant, sine}, {sine, calls},
+             {change, sine, swap, constant, sine}, {change, change}})
+      for (const auto& mapped : {std::vector<int>{0, 1, 2}, {0}, {1}, {1, 2}})
+        CHECK(check_lanes(cond_of(branches), {Array(index), v, lax::cos(v)}, mapped) == "");
+}
+
+TEST_CASE("loops: effects keep their order and are never dropped", "[loops]") {
+  auto seen = std::make_shared<std::vector<double>>();
+  auto print = std::make_shared<const HostFn>(
+      HostFn{"print", [seen](Args x, Results&) { seen->push_back(x[0].item()); }});
+  const auto show = [print](const Array& x) { debug_callback_flat(print, Args{&x, 1}, Loc::current()); };
+  Fn f = [=](Args x, Results& y) {
+    show(lax::add(x[0], Array(1.)));
+    auto body = [=](Args c, Results& z) {
+      show(c[0]);
+      auto quiet = [](Args d, Results& w) { w.push_back(d[0]); };
+      auto loud = [=](Args d, Results& w) {
+        show(lax::neg(d[0]));
+        w.push_back(d[0]);
+      };
+      FlatFn branches[] = {flat(quiet), flat(loud)};
+      Results ignored;
+      cond_flat(lax::gt(c[0], Array(2.5)), branches, c.first(1), "cond", ignored, Loc::current());
+      z.push_back(lax::add(c[0], Array(1.)));
+    };
+    Results out;
+    scan_flat(flat(body), x, {}, 3, false, 1, out, Loc::current());
+    show(Array(100.));
+    y.push_back(lax::mul(x[0], x[0]));
+  };
+  const Arrays in{Array(1.)};
+  const Jaxpr j = make_jaxpr_flat(flat(f), types_of(in), Loc::current());
+  const loops::Program p = loops::build(*passes::lower(*j.body()));
+  loops::verify(p);
+  CHECK(execute(p, in, j.out_types())[0].item() == 1);
+  CHECK(*seen == std::vector<double>{2, 1, 2, 3, -3, 100});
+}
+
+TEST_CASE("loops: random programs", "[loops]") {
+  // JAXPP_FUZZ_CASES, JAXPP_FUZZ_SEED: as in property/program_test.cc.
+  const auto setting = [](const char* name, long otherwise) {
+    const char* v = std::getenv(name);
+    return v && *v ? std::strtol(v, nullptr, 10) : otherwise;
+  };
+  const long cases = setting("JAXPP_FUZZ_CASES", 60), first = setting("JAXPP_FUZZ_SEED", 1);
+  for (long seed = first; seed < first + cases; ++seed) {
+    Random random{std::uint64_t(seed)};
+    const auto f = random_program(random.bits(), int(random.integer(1, 14)));
+    const auto fails = [](const testing::Program& p) {
+      Random r(5);
+      std::vector<Arrays> lanes;
+      for (int i = 0; i < 3; ++i) lanes.push_back(p.arguments(r));
+      const Arrays& x = lanes[0];
+      std::string wrong = guarded("value", [&] { return check_fn(p, x); });
+      Arrays batch;
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        Arrays rows;
+        for (auto& lane : lanes) rows.push_back(lane[i]);
+        batch.push_back(lax::stack(rows, 0));
+      }
+      if (wrong.empty()) wrong = guarded("vmap", [&] { return check_fn(vmapped(p), batch); });
+      if (wrong.empty())
+        wrong = guarded("vjp", [&] {
+          return check_fn(pullback(p, x.size()), with_cotangents(r, x, evaluate(p, x)));
+        });
+      if (wrong.empty())
+        wrong = guarded("vmap of jvp", [&] {
+          std::vector<Arrays> all;
+          for (auto& lane : lanes) all.push_back(with_tangents(r, lane));
+          Arrays in;
+          for (std::size_t i = 0; i < all[0].size(); ++i) {
+            Arrays rows;
+            for (auto& lane : all) rows.push_back(lane[i]);
+            in.push_back(lax::stack(rows, 0));
+          }
+          return check_fn(vmapped(pushforward(p, x.size())), in);
+        });
+      return wrong;
+    };
+    const std::string wrong = fails(f);
+    if (wrong.empty()) continue;
+    FAIL("seed " << seed << "\n" << fails(shrink(f, fails)));
+  }
 }

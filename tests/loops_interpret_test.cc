@@ -590,6 +590,27 @@ parallel i0 < 5000
     CHECK(sum_of(f64, body) < 1e-15);
   }
 }
+TEST_CASE("interpreter: sums of many rows are accurate", "[loops]") {
+  const Interpreter interpreter(read(R"(
+in x0: f32[2000000]
+out y0: f32[200]
+parallel i0 < 200
+  %0: f32 = 1
+  y0[i0] = %0
+parallel i1 < 10000
+  parallel i2 < 200
+    %1 = x0[200*i1+i2]
+    y0[i2] += %1
+)"));
+  jaxpp::testing::Random random(2);
+  const Array x = random.array(f32, {2000000}, 0, 1);
+  const auto v = x.to_vector<double>(), sum = run(interpreter, {x})[0].to_vector<double>();
+  for (std::size_t k = 0; k < 200; ++k) {
+    double exact = 1;
+    for (std::size_t i = k; i < v.size(); i += 200) exact += v[i];
+    CHECK(std::abs(sum[k] / exact - 1) < 2e-6);
+  }
+}
 
 TEST_CASE("interpreter: infinities and NaN in sums", "[loops]") {
   const Program p = read(R"(
@@ -1003,6 +1024,75 @@ parallel i1 < N
   }
 }
 
+TEST_CASE("interpreter: serial loops that only scatter keep their order", "[loops]") {
+  const Poison poison;
+  for (const char* n : kSizes) {
+    INFO(n);
+    CHECK(check(replaced(R"(
+in x0: i32[N]
+in x1: f32[N]
+out y0: f32[8]
+out y1: f32[1]
+out y2: i32[N]
+out y3: f32[8]
+parallel i0 < 8
+  %0: f32 = 0
+  y0[i0] = %0
+  y3[i0] = %0
+serial i1 < N
+  %1 = x0[i1]
+  %2 = clip %1 0 7
+  %3 = x1[i1]
+  %4: f32 = mul %3 %3
+  y0[%2] = %4
+  y1[0] = %3
+  %5: i32 = index i1
+  %6: bool = lt %1 %5
+  if %6
+    y2[i1] = %1
+    y3[%2] += %3
+serial i2 < N
+  %7 = x0[i2]
+  %8 = clip %7 1 7
+  %9 = y0[%8-1]
+  y0[%8] = %9
+serial i3 < N
+  serial i4 < 3
+    %10 = x0[i3]
+    %11 = clip %10 0 5
+    %12: f32 = index i3+i4
+    y3[%11+i4] = %12
+)",
+                         "N", n)) == "");
+  }
+}
+
+TEST_CASE("interpreter: loops of one iteration", "[loops]") {
+  const Poison poison;
+  CHECK(check(R"(
+in x0: f32[100]
+out y0: f32[1]
+out y1: f32[100]
+parallel i0 < 1
+  %0: f32 = 0
+  y0[0] = %0
+  parallel i1 < 100
+    %1 = x0[i1]
+    y0[0] += %1
+  %2 = y0[0]
+  parallel i2 < 100
+    %3 = x0[i2]
+    %4: f32 = div %3 %2
+    y1[i2] = %4
+parallel i3 < 1
+  %5 = x0[i3]
+  y0[0] += %5
+  %6 = y0[i3]
+  y0[i3] += %6
+)",
+              {}, 1e-5) == "");
+}
+
 TEST_CASE("interpreter: chunks", "[loops]") {
   const std::string t = R"(
 in x0: f32[N]
@@ -1203,7 +1293,7 @@ class RandomProgram {
     scope.i = {"%900"};
     const std::string body = loop_body(scope, 1, 0, 6 + pick(8)), zeros = "  %900: i32 = 0\n  %901: f64 = 0\n";
     const std::size_t after = body.find("  t0[");  // behind the declarations
-    return t + "parallel i0 < " + n + "\n" + body.substr(0, after) + zeros + body.substr(after);
+    return t + (pick(4) ? "parallel" : "serial") + " i0 < " + n + "\n" + body.substr(0, after) + zeros + body.substr(after);
   }
 
  private:

@@ -75,7 +75,8 @@ File open_folder(const std::string& path, bool make) {
   auto open = [&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); };
   int fd = open();
   if (fd < 0 && errno == ENOENT && make) {
-    for (std::size_t slash = path.find('/', 1); slash != path.npos; slash = path.find('/', slash + 1))
+    for (std::size_t slash = path.find('/', 1); slash != path.npos;
+         slash = path.find('/', slash + 1))
       ::mkdir(path.substr(0, slash).c_str(), 0700);
     ::mkdir(path.c_str(), 0700);
     fd = open();
@@ -189,14 +190,14 @@ DiskCache::Value DiskCache::read(const Key& key) const {
   if (!file || ::fstat(file.fd(), &s) != 0 || !S_ISREG(s.st_mode) || !trusted(s)) return nullptr;
   Header h;
   if (!file.read(&h, sizeof h) || std::memcmp(h.magic, kMagic, 8) != 0 ||
-      std::memcmp(h.key, key.data(), 32) != 0 ||
-      h.size != std::uint64_t(s.st_size) - sizeof h)
+      std::memcmp(h.key, key.data(), 32) != 0 || h.size != std::uint64_t(s.st_size) - sizeof h)
     return nullptr;
   std::string value(std::size_t(h.size), '\0');
   if (!file.read(value.data(), value.size())) return nullptr;
   const auto checksum = sha256(value);
   if (std::memcmp(h.checksum, checksum.data(), 32) != 0) return nullptr;
-  if (std::time(nullptr) - s.st_mtime > kTouch) ::futimens(file.fd(), nullptr);  // used: see sweep()
+  if (std::time(nullptr) - s.st_mtime > kTouch)
+    ::futimens(file.fd(), nullptr);  // used: see sweep()
   return std::make_shared<const std::string>(std::move(value));
 }
 
@@ -207,8 +208,8 @@ void DiskCache::write(const Key& key, const std::string& value) {
   static std::atomic<unsigned> count = 0;
   const std::string name = "new-" + std::to_string(::getpid()) + "-" + std::to_string(count++);
   {
-    const File file =
-        ::openat(folder.fd(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    const File file = ::openat(folder.fd(), name.c_str(),
+                               O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (!file) return;
     Header h;
     std::memcpy(h.magic, kMagic, 8);
@@ -241,7 +242,8 @@ void DiskCache::sweep() {
   const std::time_t now = std::time(nullptr);
   while (const dirent* e = ::readdir(d)) {
     struct stat s;
-    if (::fstatat(::dirfd(d), e->d_name, &s, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(s.st_mode)) continue;
+    if (::fstatat(::dirfd(d), e->d_name, &s, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(s.st_mode))
+      continue;
     if (temporary(e->d_name)) {  // an hour old: its writer died
       if (now - s.st_mtime > 3600) ::unlinkat(::dirfd(d), e->d_name, 0);
       continue;

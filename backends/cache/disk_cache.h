@@ -22,8 +22,8 @@ namespace jaxpp::internal {
 class DiskCache {
  public:
   struct Options {
-    std::string folder;                      // where the files are; "": no disk
-    std::int64_t capacity = 512ll << 20;     // bytes on disk; above, the files not used for longest go
+    std::string folder;                   // where the files are; "": no disk
+    std::int64_t capacity = 512ll << 20;  // bytes on disk; above, the files not used for longest go
     static Options from_environment(const std::string& name);
   };
   struct Counts {
@@ -50,9 +50,9 @@ class DiskCache {
   const Options options_;
   mutable std::mutex mutex_;
   std::condition_variable made_;
-  std::map<Key, Value> known_;     // null: being made
+  std::map<Key, Value> known_;  // null: being made
   std::int64_t known_bytes_ = 0;
-  std::int64_t disk_bytes_ = -1;   // at least so many; -1: not counted yet
+  std::int64_t disk_bytes_ = -1;  // at least so many; -1: not counted yet
   Counts counts_;
 };
 

@@ -54,7 +54,7 @@ struct Usage {
 class Driver {
  public:
   virtual ~Driver() = default;
-  virtual std::string name() const = 0;  // "NVIDIA H100 ...", "emulated"
+  virtual std::string name() const = 0;          // "NVIDIA H100 ...", "emulated"
   virtual std::string architecture() const = 0;  // "sm_90"; what images are compiled for
   virtual int multiprocessors() const = 0;
 
@@ -71,20 +71,24 @@ class Driver {
   virtual void unload(Module) = 0;
   virtual Function function(Module, const char* name) = 0;
 
-  virtual Address allocate(std::size_t bytes) = 0;  // ordered on the compute stream; 256-byte aligned; never 0
-  virtual void free(Address) = 0;                   // after the work enqueued so far
-  // (the bytes at `from` are taken before it returns)
+  /// For work of the compute stream from now on; 256-byte aligned; never 0.
+  virtual Address allocate(std::size_t bytes) = 0;
+  /// After the work enqueued so far.
+  virtual void free(Address) = 0;
+  /// The bytes at `from` are taken before it returns.
   virtual void copy_in(Address to, const void* from, std::size_t bytes, Stream) = 0;
-  virtual void copy_out(void* to, Address from, std::size_t bytes, Stream) = 0;  // complete after synchronize
+  /// Complete after a synchronize() that follows; `to` must live until then.
+  virtual void copy_out(void* to, Address from, std::size_t bytes, Stream) = 0;
   virtual void copy(Address to, Address from, std::size_t bytes, Stream) = 0;
   /// args[i]: the address of argument i (pointers and plain numbers by value).
-  virtual void launch(Function, Dim3 grid, Dim3 block, unsigned shared_bytes, std::span<void* const> args, Stream) = 0;
+  virtual void launch(Function, Dim3 grid, Dim3 block, unsigned shared_bytes,
+                      std::span<void* const> args, Stream) = 0;
   virtual void gemm(const Gemm&, Address a, Address b, Address c, Stream) = 0;
 
-  virtual Event record(Stream) = 0;        // an event after the work enqueued so far
-  virtual void wait(Stream, Event) = 0;    // later work of the stream comes after the event
-  virtual void synchronize(Event) = 0;     // blocks the host
-  virtual void synchronize() = 0;          // all streams
+  virtual Event record(Stream) = 0;      // an event after the work enqueued so far
+  virtual void wait(Stream, Event) = 0;  // later work of the stream comes after the event
+  virtual void synchronize(Event) = 0;   // blocks the host
+  virtual void synchronize() = 0;        // all streams
   virtual void release(Event) = 0;
   virtual Counters counters() const = 0;
 };
@@ -96,8 +100,10 @@ int real_device_count(std::string* why);
 struct EmulatorOptions {
   enum class Schedule { forward, reverse, shuffled } schedule = Schedule::forward;
   std::uint32_t seed = 1;
-  bool defer = false;   // work of streams runs as late as events allow, in a random legal order: missing waits show
-  bool guard = true;    // allocations end at an inaccessible page (so are 16-byte aligned only), and start as NaNs
+  /// Work of streams runs as late as events allow, in a random legal order: missing waits show.
+  bool defer = false;
+  /// Allocations end at an inaccessible page (so are 16-byte aligned only), and start as NaNs.
+  bool guard = true;
   int multiprocessors = 8;
 };
 /// Needs a C++ compiler at run time; null and *why if there is none.
@@ -110,7 +116,8 @@ struct Cubin {
   std::string ptx;  // if asked for
   std::string log;
 };
-std::shared_ptr<const Cubin> nvrtc_compile(const std::string& source, const std::string& architecture,
-                                           bool with_ptx, std::string* why);
+std::shared_ptr<const Cubin> nvrtc_compile(const std::string& source,
+                                           const std::string& architecture, bool with_ptx,
+                                           std::string* why);
 
 }  // namespace jaxpp::cuda

@@ -42,7 +42,9 @@ struct Scalar {
 };
 
 // The largest power of two, up to 256, that divides an address.
-unsigned alignment(Address a) { return a ? std::min(256u, unsigned(a & -a & 511 ? a & -a : 256)) : 256; }
+unsigned alignment(Address a) {
+  return a ? std::min(256u, unsigned(a & -a & 511 ? a & -a : 256)) : 256;
+}
 
 }  // namespace
 
@@ -76,18 +78,37 @@ void CublasLt::check(int result, const char* call) const {
 }
 
 const CublasLt::Plan& CublasLt::plan(const Gemm& g, std::array<unsigned, 3> aligned) {
-  const Key key{g.transpose_a, g.transpose_b, g.m, g.n, g.k, g.lda, g.ldb, g.ldc, g.batch, g.stride_a, g.stride_b,
-                g.stride_c, std::int64_t(g.type), g.beta != 0, aligned[0], aligned[1], aligned[2]};
+  const Key key{g.transpose_a,
+                g.transpose_b,
+                g.m,
+                g.n,
+                g.k,
+                g.lda,
+                g.ldb,
+                g.ldc,
+                g.batch,
+                g.stride_a,
+                g.stride_b,
+                g.stride_c,
+                std::int64_t(g.type),
+                g.beta != 0,
+                aligned[0],
+                aligned[1],
+                aligned[2]};
   if (const auto known = plans_.find(key); known != plans_.end()) return *known->second;
 
   const Types types = types_of(g.type);
   auto p = std::make_unique<Plan>(lt_);
-  check(lt_.cublasLtMatmulDescCreate(&p->operation, types.compute, types.scale), "cublasLtMatmulDescCreate");
+  check(lt_.cublasLtMatmulDescCreate(&p->operation, types.compute, types.scale),
+        "cublasLtMatmulDescCreate");
   auto set = [&](int attribute, auto v) {
-    check(lt_.cublasLtMatmulDescSetAttribute(p->operation, attribute, &v, sizeof v), "cublasLtMatmulDescSetAttribute");
+    check(lt_.cublasLtMatmulDescSetAttribute(p->operation, attribute, &v, sizeof v),
+          "cublasLtMatmulDescSetAttribute");
   };
-  set(api::kCUBLASLT_MATMUL_DESC_TRANSA, std::int32_t(g.transpose_a ? api::kCUBLAS_OP_T : api::kCUBLAS_OP_N));
-  set(api::kCUBLASLT_MATMUL_DESC_TRANSB, std::int32_t(g.transpose_b ? api::kCUBLAS_OP_T : api::kCUBLAS_OP_N));
+  set(api::kCUBLASLT_MATMUL_DESC_TRANSA,
+      std::int32_t(g.transpose_a ? api::kCUBLAS_OP_T : api::kCUBLAS_OP_N));
+  set(api::kCUBLASLT_MATMUL_DESC_TRANSB,
+      std::int32_t(g.transpose_b ? api::kCUBLAS_OP_T : api::kCUBLAS_OP_N));
   // Layouts are of the matrices as stored, before a transposition.
   struct Stored {
     std::int64_t rows, columns, leading, stride;
@@ -98,16 +119,17 @@ const CublasLt::Plan& CublasLt::plan(const Gemm& g, std::array<unsigned, 3> alig
                             {g.m, g.n, g.ldc, g.stride_c, false}};
   for (std::size_t i = 0; i < 3; ++i) {
     const Stored& s = stored[i];
-    check(lt_.cublasLtMatrixLayoutCreate(&p->layout[i], types.element,
-                                         std::uint64_t(s.transposed ? s.columns : s.rows),
-                                         std::uint64_t(s.transposed ? s.rows : s.columns), s.leading),
+    check(lt_.cublasLtMatrixLayoutCreate(
+              &p->layout[i], types.element, std::uint64_t(s.transposed ? s.columns : s.rows),
+              std::uint64_t(s.transposed ? s.rows : s.columns), s.leading),
           "cublasLtMatrixLayoutCreate");
     if (g.batch == 1) continue;
     const auto count = std::int32_t(g.batch);
     for (auto [attribute, value, size] :
-         {std::tuple(api::kCUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, static_cast<const void*>(&count), sizeof count),
-          std::tuple(api::kCUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, static_cast<const void*>(&s.stride),
-                     sizeof s.stride)})
+         {std::tuple(api::kCUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, static_cast<const void*>(&count),
+                     sizeof count),
+          std::tuple(api::kCUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET,
+                     static_cast<const void*>(&s.stride), sizeof s.stride)})
       check(lt_.cublasLtMatrixLayoutSetAttribute(p->layout[i], attribute, value, size),
             "cublasLtMatrixLayoutSetAttribute");
   }
@@ -122,23 +144,27 @@ const CublasLt::Plan& CublasLt::plan(const Gemm& g, std::array<unsigned, 3> alig
   prefer(api::kCUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, std::uint32_t(aligned[2]));
   prefer(api::kCUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, std::uint32_t(aligned[2]));
   int found = 0;
-  check(lt_.cublasLtMatmulAlgoGetHeuristic(handle_, p->operation, p->layout[0], p->layout[1], p->layout[2],
-                                           p->layout[2], p->preference, 1, &p->chosen, &found),
+  check(lt_.cublasLtMatmulAlgoGetHeuristic(handle_, p->operation, p->layout[0], p->layout[1],
+                                           p->layout[2], p->layout[2], p->preference, 1, &p->chosen,
+                                           &found),
         "cublasLtMatmulAlgoGetHeuristic");
   if (!found)
-    throw Error("cuBLASLt has no algorithm for the product of " + std::to_string(g.m) + " x " + std::to_string(g.k) +
-                " by " + std::to_string(g.k) + " x " + std::to_string(g.n) + " of " + jaxpp::name(g.type) + ".");
+    throw Error("cuBLASLt has no algorithm for the product of " + std::to_string(g.m) + " x " +
+                std::to_string(g.k) + " by " + std::to_string(g.k) + " x " + std::to_string(g.n) +
+                " of " + jaxpp::name(g.type) + ".");
   return *(plans_[key] = std::move(p));
 }
 
-void CublasLt::multiply(const Gemm& g, Address a, Address b, Address c, Address workspace, api::CUstream stream) {
+void CublasLt::multiply(const Gemm& g, Address a, Address b, Address c, Address workspace,
+                        api::CUstream stream) {
   const Plan& p = plan(g, {alignment(a), alignment(b), alignment(c)});
   const Scalar alpha(g.alpha, g.type), beta(g.beta, g.type);
   auto pointer = [](Address x) { return reinterpret_cast<void*>(x); };
-  check(lt_.cublasLtMatmul(handle_, p.operation, &alpha.storage, pointer(a), p.layout[0], pointer(b), p.layout[1],
-                           &beta.storage, pointer(c), p.layout[2], pointer(c), p.layout[2], &p.chosen.algo,
-                           pointer(workspace), kWorkspace, stream),
-        "cublasLtMatmul");
+  check(
+      lt_.cublasLtMatmul(handle_, p.operation, &alpha.storage, pointer(a), p.layout[0], pointer(b),
+                         p.layout[1], &beta.storage, pointer(c), p.layout[2], pointer(c),
+                         p.layout[2], &p.chosen.algo, pointer(workspace), kWorkspace, stream),
+      "cublasLtMatmul");
 }
 
 }  // namespace jaxpp::cuda

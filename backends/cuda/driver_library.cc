@@ -54,12 +54,14 @@ std::vector<Place> places(const LibraryName& name, const Surroundings& s) {
   if (const std::string own = s.variable("JAXPP_CUDA_PATH"); !own.empty()) {
     p.push_back({own, "JAXPP_CUDA_PATH"});
     toolkit(own, "JAXPP_CUDA_PATH");
-    for (const std::string& wheel : name.wheels) p.push_back({own + "/" + wheel, "JAXPP_CUDA_PATH"});
+    for (const std::string& wheel : name.wheels)
+      p.push_back({own + "/" + wheel, "JAXPP_CUDA_PATH"});
   }
   for (const char* v : {"CUDA_HOME", "CUDA_PATH"})
     if (const std::string root = s.variable(v); !root.empty()) toolkit(root, v);
   if (s.loader) p.push_back({"", ""});
-  if (!s.default_toolkit.empty()) p.push_back({s.default_toolkit + "/lib64", "the toolkit's usual folder"});
+  if (!s.default_toolkit.empty())
+    p.push_back({s.default_toolkit + "/lib64", "the toolkit's usual folder"});
   for (const std::string& folder : name.folders) p.push_back({folder, "the driver's usual folder"});
   for (const std::string& wheel : name.wheels) {
     if (!s.executable_folder.empty())
@@ -81,7 +83,8 @@ std::vector<std::string> expand(const std::string& pattern) {
   std::vector<std::string> all;
   ::glob_t found;
   if (::glob(pattern.c_str(), 0, nullptr, &found) == 0)
-    for (std::size_t i = found.gl_pathc; i-- > 0;) all.push_back(found.gl_pathv[i]);  // newest Python first
+    for (std::size_t i = found.gl_pathc; i-- > 0;)
+      all.push_back(found.gl_pathv[i]);  // newest Python first
   ::globfree(&found);
   return all;
 }
@@ -92,10 +95,12 @@ void* open_library(const LibraryName& name, const Surroundings& s, std::string& 
   std::string sonames, searched;
   for (const std::string& so : name.sonames) sonames += (sonames.empty() ? "" : ", ") + so;
   for (const Place& place : places(name, s)) {
-    searched += "\n  " + (place.folder.empty() ? "the search path of the dynamic loader (LD_LIBRARY_PATH, ldconfig)"
-                                               : place.folder + "  (" + place.because + ")");
+    searched += "\n  " + (place.folder.empty()
+                              ? "the search path of the dynamic loader (LD_LIBRARY_PATH, ldconfig)"
+                              : place.folder + "  (" + place.because + ")");
     for (const std::string& so : name.sonames) {
-      for (const std::string& file : place.folder.empty() ? std::vector{so} : expand(place.folder + "/" + so)) {
+      for (const std::string& file :
+           place.folder.empty() ? std::vector{so} : expand(place.folder + "/" + so)) {
         if (!place.folder.empty() && ::access(file.c_str(), F_OK) != 0) continue;
         if (void* handle = ::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL)) return handle;
         if (!place.folder.empty()) searched += std::string("\n    cannot be used: ") + ::dlerror();
@@ -127,7 +132,8 @@ Loaded<Api> load(const LibraryName& name, Bind bind_all) {
   if (!handle) return l;
   std::string missing;
   bind_all(handle, l.api, missing);
-  if (!missing.empty()) l.why = std::string(name.what) + " on this machine is too old: it lacks " + missing + ".";
+  if (!missing.empty())
+    l.why = std::string(name.what) + " on this machine is too old: it lacks " + missing + ".";
   return l;
 }
 
@@ -138,28 +144,33 @@ const Loaded<api::CudaDriver>& cuda_library() {
   static const auto& l = *new auto([] {
     auto found = load<api::CudaDriver>(
         {"The CUDA driver", {"libcuda.so.1"}, {}, {"/usr/local/nvidia/lib64", "/usr/lib/wsl/lib"}},
-        [](void* handle, api::CudaDriver& api, std::string& missing) { JAXPP_CUDA_DRIVER(JAXPP_ROW) });
+        [](void* handle, api::CudaDriver& api, std::string& missing) {
+          JAXPP_CUDA_DRIVER(JAXPP_ROW)
+        });
     if (found.ok())
       if (const int e = found.api.cuInit(0); e) {
         const char *code = "an unknown error", *text = "";
         found.api.cuGetErrorName(e, &code);
         found.api.cuGetErrorString(e, &text);
-        found.why = std::string("The CUDA driver does not start: cuInit: ") + code + ": " + text + ".";
+        found.why =
+            std::string("The CUDA driver does not start: cuInit: ") + code + ": " + text + ".";
       }
     return found;
   }());
   return l;
 }
 const Loaded<api::Nvrtc>& nvrtc_library() {
-  static const auto& l = *new auto(
-      load<api::Nvrtc>(nvrtc_name(), [](void* handle, api::Nvrtc& api, std::string& missing) {
-        JAXPP_NVRTC(JAXPP_ROW)
-      }));
+  static const auto& l = *new auto(load<api::Nvrtc>(
+      nvrtc_name(),
+      [](void* handle, api::Nvrtc& api, std::string& missing) { JAXPP_NVRTC(JAXPP_ROW) }));
   return l;
 }
 const Loaded<api::CublasLt>& cublaslt_library() {
   static const auto& l = *new auto(load<api::CublasLt>(
-      {"cuBLASLt", {"libcublasLt.so.13", "libcublasLt.so.12"}, {"nvidia/cu13/lib", "nvidia/cublas/lib"}, {}},
+      {"cuBLASLt",
+       {"libcublasLt.so.13", "libcublasLt.so.12"},
+       {"nvidia/cu13/lib", "nvidia/cublas/lib"},
+       {}},
       [](void* handle, api::CublasLt& api, std::string& missing) { JAXPP_CUBLASLT(JAXPP_ROW) }));
   return l;
 }

@@ -9,10 +9,10 @@
 namespace jaxpp::cuda {
 
 struct LibraryName {
-  const char* what;                 // "NVRTC"
-  std::vector<std::string> sonames; // newest first
-  std::vector<std::string> wheels;  // folders below a Python environment's packages
-  std::vector<std::string> folders; // where else installers put it
+  const char* what;                  // "NVRTC"
+  std::vector<std::string> sonames;  // newest first
+  std::vector<std::string> wheels;   // folders below a Python environment's packages
+  std::vector<std::string> folders;  // where else installers put it
 };
 /// What the search depends on; tests put their own here.
 struct Surroundings {

@@ -15,7 +15,8 @@ void check(const api::CudaDriver& cuda, int result, const char* call, const std:
   cuda.cuGetErrorName(result, &name);
   cuda.cuGetErrorString(result, &text);
   throw Error(std::string(call) + (about.empty() ? "" : " (" + about + ")") + ": " +
-              (name ? name : "error " + std::to_string(result)) + (text ? std::string(": ") + text : "") + ".");
+              (name ? name : "error " + std::to_string(result)) +
+              (text ? std::string(": ") + text : "") + ".");
 }
 
 std::size_t size_class(std::size_t bytes) {
@@ -99,7 +100,8 @@ void Staging::in(Address to, const void* from, std::size_t bytes, Stream s) {
     const std::size_t n = std::min(bytes - at, kHalf);
     std::byte* p = take(n, s);
     std::memcpy(p, static_cast<const std::byte*>(from) + at, n);
-    check(cuda_, cuda_.cuMemcpyHtoDAsync(to + at, p, n, streams_[std::size_t(s)]), "cuMemcpyHtoDAsync");
+    check(cuda_, cuda_.cuMemcpyHtoDAsync(to + at, p, n, streams_[std::size_t(s)]),
+          "cuMemcpyHtoDAsync");
     at += n;
   }
 }
@@ -107,10 +109,12 @@ void Staging::out(void* to, Address from, std::size_t bytes, Stream s) {
   for (std::size_t at = 0; at < bytes;) {
     const std::size_t n = std::min(bytes - at, kHalf);
     std::byte* p = take(n, s);
-    check(cuda_, cuda_.cuMemcpyDtoHAsync(p, from + at, n, streams_[std::size_t(s)]), "cuMemcpyDtoHAsync");
+    check(cuda_, cuda_.cuMemcpyDtoHAsync(p, from + at, n, streams_[std::size_t(s)]),
+          "cuMemcpyDtoHAsync");
     const api::CUevent arrived = event();
     check(cuda_, cuda_.cuEventRecord(arrived, streams_[std::size_t(s)]), "cuEventRecord");
-    halves_[std::size_t(current_)].arriving.push_back({static_cast<std::byte*>(to) + at, p, n, arrived});
+    halves_[std::size_t(current_)].arriving.push_back(
+        {static_cast<std::byte*>(to) + at, p, n, arrived});
     at += n;
   }
 }

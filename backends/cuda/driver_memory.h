@@ -3,7 +3,6 @@
 #include <array>
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <map>
 #include <optional>
 #include <vector>
@@ -41,7 +40,8 @@ class FreeBlocks {
 /// or emptied by the host while the other is copied.
 class Staging {
  public:
-  Staging(const api::CudaDriver& cuda, std::array<api::CUstream, 2> streams) : cuda_(cuda), streams_(streams) {}
+  Staging(const api::CudaDriver& cuda, std::array<api::CUstream, 2> streams)
+      : cuda_(cuda), streams_(streams) {}
   ~Staging();
   Staging(const Staging&) = delete;
   /// The bytes are taken before it returns.

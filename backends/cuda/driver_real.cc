@@ -138,19 +138,21 @@ class Real final : public Driver {
     api::CUevent event;  // of the copy stream
   };
   std::deque<Waiting> waiting_;
-  std::int64_t copies_ = 0;        // pieces of work that the copy stream was given
-  std::int64_t copies_joined_ = 0; // of these, known to be before the compute stream's later work
+  std::int64_t copies_ = 0;         // pieces of work that the copy stream was given
+  std::int64_t copies_joined_ = 0;  // of these, known to be before the compute stream's later work
 };
 
-Real::Real(int index) : cuda_(cuda_library().api), synchronous_([] {
-  const char* v = std::getenv("JAXPP_CUDA_SYNC");
-  return v && std::string(v) == "1";
-}()) {
+Real::Real(int index)
+    : cuda_(cuda_library().api), synchronous_([] {
+        const char* v = std::getenv("JAXPP_CUDA_SYNC");
+        return v && std::string(v) == "1";
+      }()) {
   check(cuda_.cuDeviceGet(&device_, index), "cuDeviceGet");
   char text[256] = {};
   check(cuda_.cuDeviceGetName(text, sizeof text, device_), "cuDeviceGetName");
   name_ = text;
-  architecture_ = "sm_" + std::to_string(attribute(api::kCU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)) +
+  architecture_ = "sm_" +
+                  std::to_string(attribute(api::kCU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)) +
                   std::to_string(attribute(api::kCU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR));
   multiprocessors_ = attribute(api::kCU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
   pools_ = attribute(api::kCU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED);
@@ -201,8 +203,9 @@ Module Real::load(const std::string& image) {
     int version = 0;
     cuda_.cuDriverGetVersion(&version);
     check(result, "cuModuleLoadDataEx",
-          "kernels for " + architecture_ + ", driver for CUDA " + std::to_string(version / 1000) + "." +
-              std::to_string(version % 1000 / 10) + (log[0] ? ", " + std::string(log.c_str()) : ""));
+          "kernels for " + architecture_ + ", driver for CUDA " + std::to_string(version / 1000) +
+              "." + std::to_string(version % 1000 / 10) +
+              (log[0] ? ", " + std::string(log.c_str()) : ""));
   }
   return reinterpret_cast<Module>(new ModuleHandle{m, {}});
 }
@@ -220,20 +223,20 @@ Function Real::function(Module m, const char* kernel) {
   module.functions.push_back({f, kernel});
   return reinterpret_cast<Function>(&module.functions.back());
 }
-void Real::launch(Function function, Dim3 grid, Dim3 block, unsigned shared_bytes, std::span<void* const> args,
-                  Stream s) {
+void Real::launch(Function function, Dim3 grid, Dim3 block, unsigned shared_bytes,
+                  std::span<void* const> args, Stream s) {
   Locked lock(*this);
   auto& f = *reinterpret_cast<FunctionHandle*>(function);
   if (shared_bytes > f.shared_bytes) {
-    check(cuda_.cuFuncSetAttribute(f.function, api::kCU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
-                                   int(shared_bytes)),
+    check(cuda_.cuFuncSetAttribute(
+              f.function, api::kCU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, int(shared_bytes)),
           "cuFuncSetAttribute", f.name);
     f.shared_bytes = shared_bytes;
   }
   ++counters_.launches;
   worked(s);
-  check(cuda_.cuLaunchKernel(f.function, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared_bytes, stream(s),
-                             const_cast<void**>(args.data()), nullptr),
+  check(cuda_.cuLaunchKernel(f.function, grid.x, grid.y, grid.z, block.x, block.y, block.z,
+                             shared_bytes, stream(s), const_cast<void**>(args.data()), nullptr),
         "cuLaunchKernel", f.name);
   synchronize_if_asked("kernel", f.name, s);
 }
@@ -243,7 +246,8 @@ void Real::gemm(const Gemm& g, Address a, Address b, Address c, Stream s) {
   Address& workspace = workspace_[std::size_t(s)];
   if (!workspace) {
     workspace = this->block(CublasLt::kWorkspace);
-    if (s == Stream::copy) check(cuda_.cuStreamSynchronize(stream(Stream::compute)), "cuStreamSynchronize");
+    if (s == Stream::copy)
+      check(cuda_.cuStreamSynchronize(stream(Stream::compute)), "cuStreamSynchronize");
   }
   ++counters_.gemms;
   worked(s);
@@ -304,8 +308,8 @@ void Real::reclaim(bool wait) {
 }
 int Real::device_block(Address* a, std::size_t size) {
   api::CUdeviceptr p = 0;
-  const int result =
-      pools_ ? cuda_.cuMemAllocAsync(&p, size, stream(Stream::compute)) : cuda_.cuMemAlloc(&p, size);
+  const int result = pools_ ? cuda_.cuMemAllocAsync(&p, size, stream(Stream::compute))
+                            : cuda_.cuMemAlloc(&p, size);
   *a = p;
   return result;
 }
@@ -325,8 +329,9 @@ Address Real::block(std::size_t size) {
     check(cuda_.cuStreamSynchronize(stream(Stream::compute)), "cuStreamSynchronize");
     result = device_block(&a, size);
   }
-  check(result, "cuMemAllocAsync",
-        std::to_string(size) + " bytes, beside " + std::to_string(counters_.live_bytes) + " in use");
+  check(
+      result, "cuMemAllocAsync",
+      std::to_string(size) + " bytes, beside " + std::to_string(counters_.live_bytes) + " in use");
   return a;
 }
 
@@ -344,7 +349,8 @@ api::CUevent Real::event() {
 }
 Event Real::record(Stream s) {
   Locked lock(*this);
-  auto handle = std::make_unique<EventHandle>(EventHandle{event(), s, s == Stream::copy ? copies_ : 0});
+  auto handle =
+      std::make_unique<EventHandle>(EventHandle{event(), s, s == Stream::copy ? copies_ : 0});
   check(cuda_.cuEventRecord(handle->event, stream(s)), "cuEventRecord");
   return reinterpret_cast<Event>(handle.release());
 }

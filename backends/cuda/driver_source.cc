@@ -77,7 +77,8 @@ std::vector<KernelText> kernels_of(std::string_view s) {
     if (t != "__global__") continue;
     KernelText k;
     // Up to the parameters: the word before the parenthesis that no attribute opened is the name.
-    for (std::string_view before, u = next(s, at); !u.empty() && u != ";" && u != "{"; before = u, u = next(s, at)) {
+    for (std::string_view before, u = next(s, at); !u.empty() && u != ";" && u != "{";
+         before = u, u = next(s, at)) {
       if (u != "(") continue;
       if (before == "__launch_bounds__") {
         const std::string_view bounds = parentheses(s, at);

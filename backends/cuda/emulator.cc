@@ -43,7 +43,8 @@ class Memory {
     inner_ = round_up(bytes_, guarded ? page : 256);
     void* m = ::mmap(nullptr, inner_ + 2 * guard_, guarded ? PROT_NONE : PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (m == MAP_FAILED) throw Error("the emulated device is out of memory: " + std::to_string(bytes) + " bytes.");
+    if (m == MAP_FAILED)
+      throw Error("the emulated device is out of memory: " + std::to_string(bytes) + " bytes.");
     base_ = static_cast<std::byte*>(m);
     if (guarded) ::mprotect(base_ + guard_, inner_, PROT_READ | PROT_WRITE);
     begin_ = guarded ? base_ + guard_ + inner_ - round_up(bytes_, 16) : base_;
@@ -66,7 +67,8 @@ class Memory {
   std::string damage() const {
     if (!guard_) return "";
     auto intact = [](const std::byte* from, const std::byte* to) {
-      return std::all_of(from, to, [](std::byte b) { return b == std::byte(kPoison); });
+      return from == to || (*from == std::byte(kPoison) &&
+                            std::memcmp(from, from + 1, std::size_t(to - from) - 1) == 0);
     };
     if (!intact(base_ + guard_, begin_)) return "before";
     return intact(begin_ + bytes_, base_ + guard_ + inner_) ? "" : "after the end of";
@@ -134,7 +136,8 @@ class Emulated final : public Driver {
     if (!a) return;
     std::lock_guard lock(mutex_);
     auto at = memory_.find(a);
-    if (at == memory_.end()) throw std::logic_error("free: this is not the address of an allocation");
+    if (at == memory_.end())
+      throw std::logic_error("free: this is not the address of an allocation");
     counters_.live_bytes -= std::int64_t(at->second->bytes());
     freed_.push_back({at->second, {queues_[0].enqueued, queues_[1].enqueued}});
     memory_.erase(at);
@@ -148,7 +151,9 @@ class Emulated final : public Driver {
     counters_.bytes_in += std::int64_t(bytes);
     const auto* p = static_cast<const std::byte*>(from);
     if (!options_.defer) return enqueue(s, [&] { std::memcpy(pointer(to), from, bytes); });
-    enqueue(s, [to, data = std::vector(p, p + bytes)] { std::memcpy(pointer(to), data.data(), data.size()); });
+    enqueue(s, [to, data = std::vector(p, p + bytes)] {
+      std::memcpy(pointer(to), data.data(), data.size());
+    });
   }
   void copy_out(void* to, Address from, std::size_t bytes, Stream s) override {
     if (!bytes) return;
@@ -184,7 +189,8 @@ class Emulated final : public Driver {
                         .describe = [this](std::uintptr_t a) { return describe(a); }};
     if (args.size() != std::size_t(kernel.parameters))
       throw std::logic_error(std::string("launch of kernel ") + kernel.name + ": it has " +
-                             std::to_string(kernel.parameters) + " parameters, not " + std::to_string(args.size()));
+                             std::to_string(kernel.parameters) + " parameters, not " +
+                             std::to_string(args.size()));
     emulation::check_limits(l);
     ++counters_.launches;
     // The arguments' values, as they are now.
@@ -260,7 +266,8 @@ class Emulated final : public Driver {
     if (random_() % 4 == 0) preferred_ = int(random_() % kStreams);
     for (int k = 0; k < kStreams; ++k) {
       Queue& q = queues_[std::size_t((preferred_ + k) % kStreams)];
-      if (q.pending.empty() || (q.pending.front().waits && !reached(q.pending.front().until))) continue;
+      if (q.pending.empty() || (q.pending.front().waits && !reached(q.pending.front().until)))
+        continue;
       const Operation o = std::move(q.pending.front());
       q.pending.pop_front();
       ++q.executed;
@@ -305,16 +312,19 @@ class Emulated final : public Driver {
     for (const auto& [address, m] : memory_)
       if (m->around(p)) return near(m->begin(), m->bytes(), "an allocation of ");
     for (const Freed& f : freed_)
-      if (f.memory->around(p)) return near(f.memory->begin(), f.memory->bytes(), "a freed allocation of ");
+      if (f.memory->around(p))
+        return near(f.memory->begin(), f.memory->bytes(), "a freed allocation of ");
     for (const auto& [begin, bytes] : gone_)
-      if (begin && p >= begin && p < begin + bytes) return near(begin, bytes, "a freed allocation of ");
+      if (begin && p >= begin && p < begin + bytes)
+        return near(begin, bytes, "a freed allocation of ");
     return s + ", outside all allocations";
   }
   void check_guards(const char* kernel) const {
     for (const auto& [address, m] : memory_)
       if (const std::string where = m->damage(); !where.empty()) {
         const std::string size = std::to_string(m->bytes());
-        throw Error("kernel " + std::string(kernel) + ": a write " + where + " an allocation of " + size + " bytes.");
+        throw Error("kernel " + std::string(kernel) + ": a write " + where + " an allocation of " +
+                    size + " bytes.");
       }
   }
 
@@ -328,7 +338,7 @@ class Emulated final : public Driver {
     std::shared_ptr<Memory> memory;
     std::array<std::int64_t, kStreams> after;
   };
-  std::vector<Freed> freed_;  // not yet past its last use
+  std::vector<Freed> freed_;                                         // not yet past its last use
   std::array<std::pair<const std::byte*, std::size_t>, 64> gone_{};  // the last ones, for messages
   std::size_t next_gone_ = 0;
   Counters counters_;

@@ -34,10 +34,22 @@ namespace {
 constexpr char kShim[] =
 #include "backends/cuda/emulator_shim.inc"
     ;
-const std::vector<std::string> kFlags = {"-std=c++20", "-O1", "-shared", "-fPIC", "-w", "-fvisibility=hidden",
-                                         "-fno-exceptions", "-fno-rtti", "-fno-asynchronous-unwind-tables",
-                                         "-fno-strict-aliasing", "-fwrapv", "-ffp-contract=off", "-fno-math-errno", "-fstack-clash-protection",
-                                         "-fsanitize=alignment,bounds,shift", "-nostdlib"};
+const std::vector<std::string> kFlags = {"-std=c++20",
+                                         "-O1",
+                                         "-shared",
+                                         "-fPIC",
+                                         "-w",
+                                         "-fvisibility=hidden",
+                                         "-fno-exceptions",
+                                         "-fno-rtti",
+                                         "-fno-asynchronous-unwind-tables",
+                                         "-fno-strict-aliasing",
+                                         "-fwrapv",
+                                         "-ffp-contract=off",
+                                         "-fno-math-errno",
+                                         "-fstack-clash-protection",
+                                         "-fsanitize=alignment,bounds,shift",
+                                         "-nostdlib"};
 
 std::string read_file(const std::string& path) {
   std::ifstream f(path, std::ios::binary);
@@ -52,7 +64,8 @@ class TemporaryFolder {
   TemporaryFolder() {
     std::error_code none;
     path_ = (std::filesystem::temp_directory_path(none) / "jaxpp-XXXXXX").string();
-    if (!::mkdtemp(path_.data())) throw Error("cannot make a folder " + path_ + ": " + std::strerror(errno) + ".");
+    if (!::mkdtemp(path_.data()))
+      throw Error("cannot make a folder " + path_ + ": " + std::strerror(errno) + ".");
   }
   ~TemporaryFolder() {
     std::error_code none;
@@ -90,7 +103,8 @@ std::string find_program(const std::string& name) {
   const char* path = std::getenv("PATH");
   std::istringstream folders(path ? path : "");
   for (std::string folder; std::getline(folders, folder, ':');)
-    if (const std::string file = folder + "/" + name; ::access(file.c_str(), X_OK) == 0) return file;
+    if (const std::string file = folder + "/" + name; ::access(file.c_str(), X_OK) == 0)
+      return file;
   return "";
 }
 
@@ -131,9 +145,11 @@ std::shared_ptr<const std::string> compile_for_host(const std::string& source) {
   std::string text = std::string(kShim) + "#line 1 \"kernels.cu\"\n" + with_dynamic_shared(source) +
                      "\n#line 1 \"kernels\"\nstatic const jx_kernel jx_kernels[] = {";
   for (const KernelText& k : kernels_of(source))
-    text += "\nJX_KERNEL(" + k.name + ", " + (k.launch_bound.empty() ? "0" : "int(" + k.launch_bound + ")") + ")";
+    text += "\nJX_KERNEL(" + k.name + ", " +
+            (k.launch_bound.empty() ? "0" : "int(" + k.launch_bound + ")") + ")";
   text +=
-      "};\nextern \"C\" __attribute__((visibility(\"default\"))) const jx_image_type jx_image = {jx_kernels, "
+      "};\nextern \"C\" __attribute__((visibility(\"default\"))) const jx_image_type jx_image = "
+      "{jx_kernels, "
       "sizeof jx_kernels / sizeof *jx_kernels, &jx_now, &jx_emulator, __bss_start, _end};\n";
 
   static internal::DiskCache& cache = *new internal::DiskCache("cuda-emu");
@@ -146,13 +162,14 @@ std::shared_ptr<const std::string> compile_for_host(const std::string& source) {
     std::ofstream(folder / "kernels.cc") << text;
     std::vector<std::string> command = {compiler->path};
     command.insert(command.end(), kFlags.begin(), kFlags.end());
-    for (const std::string& a : {std::string("-o"), folder / "kernels.so", folder / "kernels.cc", std::string("-lm"),
-                                 std::string("-lc")})
+    for (const std::string& a : {std::string("-o"), folder / "kernels.so", folder / "kernels.cc",
+                                 std::string("-lm"), std::string("-lc")})
       command.push_back(a);
     const int status = run_program(command, folder / "log");
     std::string image = read_file(folder / "kernels.so");
     if (status != 0 || image.empty())
-      throw Error(compiler->path + " cannot compile the generated kernels for the emulated device:\n" +
+      throw Error(compiler->path +
+                  " cannot compile the generated kernels for the emulated device:\n" +
                   read_file(folder / "log") + "\n" + numbered(source));
     return image;
   });
@@ -176,7 +193,8 @@ LoadedImage::LoadedImage(const std::string& bytes) {
     const std::string what = error ? error : std::strerror(errno);
     if (handle_) ::dlclose(handle_);
     if (file_ >= 0) ::close(file_);
-    throw Error("cannot load the kernels that were compiled for the emulated device: " + what + ".");
+    throw Error("cannot load the kernels that were compiled for the emulated device: " + what +
+                ".");
   }
   find_shared(bytes);
 }
@@ -208,7 +226,8 @@ void LoadedImage::find_shared(const std::string& bytes) {
       ElfW(Sym) symbol;
       if (!at(table.sh_offset + k * sizeof symbol, symbol)) break;
       char* begin = reinterpret_cast<char*>(map->l_addr + symbol.st_value);
-      if ((symbol.st_info & 15) != STT_OBJECT || begin < image_->shared_begin || begin >= image_->shared_end)
+      if ((symbol.st_info & 15) != STT_OBJECT || begin < image_->shared_begin ||
+          begin >= image_->shared_end)
         continue;
       const char* name = bytes.data() + names.sh_offset + symbol.st_name;
       Function* owner = nullptr;

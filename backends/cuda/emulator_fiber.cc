@@ -89,7 +89,8 @@ Stacks::Stacks(int count) : count_(count) {
 Stacks::~Stacks() { ::munmap(base_, std::size_t(count_) * kSize); }
 
 bool Stacks::overflows(const void* address) const {
-  const auto at = reinterpret_cast<std::uintptr_t>(address) - reinterpret_cast<std::uintptr_t>(base_);
+  const auto at =
+      reinterpret_cast<std::uintptr_t>(address) - reinterpret_cast<std::uintptr_t>(base_);
   return at < std::size_t(count_) * kSize && at % kSize < kPage;
 }
 
@@ -105,7 +106,8 @@ void Stacks::start(Context& c, int i, void (*entry)()) const {
   const std::size_t shift = std::size_t(i) * 15 * 64 % (kSize / 4);
   auto* top = reinterpret_cast<void**>(base_ + std::size_t(i + 1) * kSize - shift);
 #if defined(__x86_64__)
-  constexpr int kSaved = 8, kEntry = 6;  // six registers, the address to return to, and none for entry
+  constexpr int kSaved = 8,
+                kEntry = 6;  // six registers, the address to return to, and none for entry
 #else
   constexpr int kSaved = 20, kEntry = 1;  // x29, then x30
 #endif

@@ -16,7 +16,8 @@ using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>;
 
 // Stored elements are S, numbers are T.
 template <class S, class T>
-Matrix<T> read(const S* p, std::int64_t rows, std::int64_t columns, std::int64_t leading, bool transposed) {
+Matrix<T> read(const S* p, std::int64_t rows, std::int64_t columns, std::int64_t leading,
+               bool transposed) {
   if (transposed) std::swap(rows, columns);
   Matrix<T> m(rows, columns);
   for (std::int64_t j = 0; j < columns; ++j)
@@ -28,8 +29,9 @@ template <class S, class T>
 void multiply(const Gemm& g, const void* a, const void* b, void* c) {
   for (std::int64_t i = 0; i < g.batch; ++i) {
     auto* to = static_cast<S*>(c) + i * g.stride_c;
-    Matrix<T> y = read<S, T>(static_cast<const S*>(a) + i * g.stride_a, g.m, g.k, g.lda, g.transpose_a) *
-                  read<S, T>(static_cast<const S*>(b) + i * g.stride_b, g.k, g.n, g.ldb, g.transpose_b);
+    Matrix<T> y =
+        read<S, T>(static_cast<const S*>(a) + i * g.stride_a, g.m, g.k, g.lda, g.transpose_a) *
+        read<S, T>(static_cast<const S*>(b) + i * g.stride_b, g.k, g.n, g.ldb, g.transpose_b);
     y *= T(g.alpha);
     if (g.beta != 0) y += T(g.beta) * read<S, T>(to, g.m, g.n, g.ldc, false);
     for (std::int64_t column = 0; column < g.n; ++column)
@@ -44,13 +46,15 @@ GemmExtent check_gemm(const Gemm& g) {
                    std::int64_t stride, bool transposed) {
     if (transposed) std::swap(rows, columns);
     if (rows < 1 || columns < 1 || g.batch < 1 || leading < rows || stride < 0)
-      throw Error(std::string("gemm: ") + which + " is " + std::to_string(rows) + " x " + std::to_string(columns) +
-                  " with leading dimension " + std::to_string(leading) + ", " + std::to_string(g.batch) +
-                  " times with stride " + std::to_string(stride) + ": no matrices.");
+      throw Error(std::string("gemm: ") + which + " is " + std::to_string(rows) + " x " +
+                  std::to_string(columns) + " with leading dimension " + std::to_string(leading) +
+                  ", " + std::to_string(g.batch) + " times with stride " + std::to_string(stride) +
+                  ": no matrices.");
     return std::size_t((g.batch - 1) * stride + (columns - 1) * leading + rows) * width(g.type);
   };
   return {bytes("A", g.m, g.k, g.lda, g.stride_a, g.transpose_a),
-          bytes("B", g.k, g.n, g.ldb, g.stride_b, g.transpose_b), bytes("C", g.m, g.n, g.ldc, g.stride_c, false)};
+          bytes("B", g.k, g.n, g.ldb, g.stride_b, g.transpose_b),
+          bytes("C", g.m, g.n, g.ldc, g.stride_c, false)};
 }
 
 void gemm(const Gemm& g, const void* a, const void* b, void* c) {

@@ -32,7 +32,14 @@ namespace {
 using Schedule = EmulatorOptions::Schedule;
 
 // As the shim numbers them.
-enum WarpOperation { kSync = 0, kShuffle = 1, kBallot = 2, kMatch = 3, kReduce = 20, kReduceUnsigned = 30 };
+enum WarpOperation {
+  kSync = 0,
+  kShuffle = 1,
+  kBallot = 2,
+  kMatch = 3,
+  kReduce = 20,
+  kReduceUnsigned = 30
+};
 enum BlockOperation { kPlain = 0, kCount = 1, kAnd = 2, kOr = 3 };
 
 struct Thread {
@@ -45,7 +52,8 @@ struct Thread {
   std::uint64_t value = 0;  // given; then the result
 };
 
-constexpr std::size_t kGuard = 64 << 10;  // bytes after dynamic shared memory; whole pages everywhere
+constexpr std::size_t kGuard =
+    64 << 10;  // bytes after dynamic shared memory; whole pages everywhere
 
 struct Failure {
   std::string what;  // "" if there is none
@@ -88,9 +96,9 @@ class Scheduler {
   Stacks stacks_;
   std::vector<Context> fibers_;
   Context scheduler_;
-  std::vector<int> idle_;   // fibers without a thread
-  int made_ = 0;            // fibers that have been started
-  int fiber_ = -1;          // running
+  std::vector<int> idle_;  // fibers without a thread
+  int made_ = 0;           // fibers that have been started
+  int fiber_ = -1;         // running
   pthread_t runner_{};
   volatile bool in_kernel_ = false;
 
@@ -102,9 +110,9 @@ class Scheduler {
   std::vector<std::array<unsigned, 3>> index_;  // threadIdx
   // Of the block
   std::vector<Thread> threads_;
-  std::vector<int> order_;      // in which threads start
-  std::size_t started_ = 0;     // so many of them have
-  std::deque<int> runnable_;    // threads that no longer wait
+  std::vector<int> order_;              // in which threads start
+  std::size_t started_ = 0;             // so many of them have
+  std::deque<int> runnable_;            // threads that no longer wait
   std::vector<std::uint32_t> at_warp_;  // by warp: lanes that wait
   int at_block_ = 0, done_ = 0, current_ = -1;
   Failure failure_;
@@ -118,7 +126,8 @@ Scheduler* scheduler = nullptr;
 
 Scheduler::Scheduler() : stacks_(kMaxThreads), fibers_(kMaxThreads) {
   constexpr std::size_t size = (std::size_t(kMaxShared) + kGuard - 1) / kGuard * kGuard;
-  void* m = ::mmap(nullptr, size + kGuard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* m =
+      ::mmap(nullptr, size + kGuard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (m == MAP_FAILED) throw std::bad_alloc();
   ::mprotect(static_cast<std::byte*>(m) + size, kGuard, PROT_NONE);
   dynamic_ = static_cast<std::byte*>(m) + size - kMaxShared;
@@ -128,7 +137,9 @@ const Calls kCalls = {
     [](int operation, std::uint32_t mask, std::uint64_t value, int lane, int line) {
       return scheduler->warp(operation, mask, value, lane, line);
     },
-    [](int operation, int predicate, int line) { return scheduler->block(operation, predicate, line); },
+    [](int operation, int predicate, int line) {
+      return scheduler->block(operation, predicate, line);
+    },
     [](const char* what, const void* address, int line) {
       std::string s = what;
       if (address) {
@@ -172,13 +183,15 @@ void Scheduler::suspend() {
   switch_context(fibers_[std::size_t(fiber)], scheduler_);
 }
 
-std::uint64_t Scheduler::warp(int operation, std::uint32_t mask, std::uint64_t value, int source, int line) {
+std::uint64_t Scheduler::warp(int operation, std::uint32_t mask, std::uint64_t value, int source,
+                              int line) {
   const int t = current_, w = t / 32, lane = t % 32;
   const int n = lanes(w);
   if (n < 32) mask &= (1u << n) - 1;  // lanes that do not exist take no part
   if (!(mask >> lane & 1)) fail("the mask of a warp's operation lacks the thread's own lane", line);
   Thread& self = threads_[std::size_t(t)];
-  self.operation = operation, self.line = line, self.mask = mask, self.source = source, self.value = value;
+  self.operation = operation, self.line = line, self.mask = mask, self.source = source,
+  self.value = value;
   std::uint32_t& arrived = at_warp_[std::size_t(w)];
   arrived |= 1u << lane;
   if ((arrived & mask) == mask) {
@@ -196,12 +209,13 @@ void Scheduler::release_warp(int w, std::uint32_t mask) {
   for (std::uint32_t m = mask; m; m &= m - 1) {
     const Thread& other = lane[std::countr_zero(m)];
     if (other.mask != mask || other.operation != self.operation || other.line != self.line)
-      fail("lanes of a warp meet in different operations: " + name_of(int(&other - threads_.data())) + " " +
-               waiting(other),
+      fail("lanes of a warp meet in different operations: " +
+               name_of(int(&other - threads_.data())) + " " + waiting(other),
            self.line);
   }
   std::uint64_t given[32] = {}, all = 0;
-  for (std::uint32_t m = mask; m; m &= m - 1) given[std::countr_zero(m)] = lane[std::countr_zero(m)].value;
+  for (std::uint32_t m = mask; m; m &= m - 1)
+    given[std::countr_zero(m)] = lane[std::countr_zero(m)].value;
   const int operation = self.operation;
   if (operation == kBallot)
     for (int i = 0; i < 32; ++i) all |= given[i] << i;
@@ -226,7 +240,8 @@ void Scheduler::release_warp(int w, std::uint32_t mask) {
     Thread& other = lane[i];
     if (operation == kShuffle) {
       if (!(mask >> other.source & 1))
-        fail("a shuffle reads lane " + std::to_string(other.source) + ", which takes no part in it", other.line);
+        fail("a shuffle reads lane " + std::to_string(other.source) + ", which takes no part in it",
+             other.line);
       other.value = given[other.source];
     } else if (operation == kMatch) {
       other.value = 0;
@@ -259,8 +274,8 @@ void Scheduler::release_block() {
   std::uint64_t sum = 0;
   for (const Thread& other : threads_) {
     if (other.line != self.line || other.operation != self.operation)
-      fail("threads of a block meet at different barriers: " + name_of(int(&other - threads_.data())) + " " +
-               waiting(other),
+      fail("threads of a block meet at different barriers: " +
+               name_of(int(&other - threads_.data())) + " " + waiting(other),
            self.line);
     sum += other.value;
   }
@@ -329,9 +344,11 @@ std::string Scheduler::fault_text() const {
   if (misaligned_) return "an access that is not aligned, or at an impossible address";
   if (stacks_.overflows(fault_)) return "more local memory than the emulation has";
   const auto* end = dynamic_ + kMaxShared;
-  if (fault_ >= end && fault_ < end + kGuard) return "an access after the end of dynamic shared memory";
-  return "an access " + (launch_->describe ? launch_->describe(reinterpret_cast<std::uintptr_t>(fault_))
-                                           : std::string("outside memory"));
+  if (fault_ >= end && fault_ < end + kGuard)
+    return "an access after the end of dynamic shared memory";
+  return "an access " + (launch_->describe
+                             ? launch_->describe(reinterpret_cast<std::uintptr_t>(fault_))
+                             : std::string("outside memory"));
 }
 
 // ---- The scheduler
@@ -368,7 +385,8 @@ void Scheduler::run_block() {
   if (launch_->dynamic_shared) std::memset(state_->dynamic, 0xff, launch_->dynamic_shared);
   while (done_ < count_) {
     const bool can_start = started_ < order_.size();
-    if (!runnable_.empty() && !(can_start && launch_->schedule == Schedule::shuffled && random_() % 2)) {
+    if (!runnable_.empty() &&
+        !(can_start && launch_->schedule == Schedule::shuffled && random_() % 2)) {
       const int t = choose();
       set_current(t);
       resume(threads_[std::size_t(t)].fiber);
@@ -412,7 +430,8 @@ void Scheduler::report_deadlock() {
   std::vector<const Thread*> kinds;
   for (const Thread& t : threads_) {
     auto same = [&](const Thread* k) {
-      return k->is == t.is && (t.is == Thread::Is::done || (k->line == t.line && k->mask == t.mask));
+      return k->is == t.is &&
+             (t.is == Thread::Is::done || (k->line == t.line && k->mask == t.mask));
     };
     if (std::any_of(kinds.begin(), kinds.end(), same)) continue;
     s += (kinds.empty() ? "" : "; ") + name_of(int(&t - threads_.data())) + " " + waiting(t);
@@ -455,8 +474,9 @@ void Scheduler::run(const Launch& l) {
     idle_.clear();
     failure_ = {};
     signal_ = 0;
-    throw Error(std::string("kernel ") + l.kernel->name + ", block (" + std::to_string(state_->block[0]) + "," +
-                std::to_string(state_->block[1]) + "," + std::to_string(state_->block[2]) + "): " + e.what());
+    throw Error(std::string("kernel ") + l.kernel->name + ", block (" +
+                std::to_string(state_->block[0]) + "," + std::to_string(state_->block[1]) + "," +
+                std::to_string(state_->block[2]) + "): " + e.what());
   }
 }
 
@@ -465,8 +485,9 @@ void Scheduler::run(const Launch& l) {
 void check_limits(const Launch& l) {
   auto limit = [&](const char* what, std::int64_t n, std::int64_t least, std::int64_t most) {
     if (n < least || n > most)
-      throw Error(std::string("launch of kernel ") + l.kernel->name + ": " + what + " is " + std::to_string(n) +
-                  "; a device takes " + std::to_string(least) + " to " + std::to_string(most) + ".");
+      throw Error(std::string("launch of kernel ") + l.kernel->name + ": " + what + " is " +
+                  std::to_string(n) + "; a device takes " + std::to_string(least) + " to " +
+                  std::to_string(most) + ".");
   };
   limit("the number of threads in a block", std::int64_t(l.block.x) * l.block.y * l.block.z, 1,
         l.kernel->bound > 0 ? std::min(l.kernel->bound, kMaxThreads) : kMaxThreads);
@@ -480,7 +501,8 @@ void check_limits(const Launch& l) {
   limit("shared memory", std::int64_t(l.static_shared) + l.dynamic_shared, 0, kMaxShared);
   int bytes = 0;
   for (int i = 0; i < l.kernel->parameters; ++i) {
-    const int size = l.kernel->sizes[i], align = int(std::bit_floor(unsigned(std::clamp(size, 1, 8))));
+    const int size = l.kernel->sizes[i],
+              align = int(std::bit_floor(unsigned(std::clamp(size, 1, 8))));
     bytes = (bytes + align - 1) / align * align + size;
   }
   limit("the size of all parameters", bytes, 0, kMaxParameters);

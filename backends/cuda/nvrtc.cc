@@ -39,7 +39,9 @@ class Program {
   std::string log() const {
     return text("nvrtcGetProgramLog", n_.nvrtcGetProgramLogSize, n_.nvrtcGetProgramLog, 1);
   }
-  std::string cubin() const { return text("nvrtcGetCUBIN", n_.nvrtcGetCUBINSize, n_.nvrtcGetCUBIN, 0); }
+  std::string cubin() const {
+    return text("nvrtcGetCUBIN", n_.nvrtcGetCUBINSize, n_.nvrtcGetCUBIN, 0);
+  }
   std::string ptx() const { return text("nvrtcGetPTX", n_.nvrtcGetPTXSize, n_.nvrtcGetPTX, 1); }
 
  private:
@@ -74,7 +76,8 @@ int number_before(std::string_view line, std::string_view word) {
 std::vector<Usage> usage_of(std::string_view log) {
   std::vector<Usage> all;
   bool of_entry = false;
-  std::string_view properties_for = "Function properties for ", entry = "Compiling entry function '";
+  std::string_view properties_for = "Function properties for ",
+                   entry = "Compiling entry function '";
   while (!log.empty()) {
     const std::string_view line = log.substr(0, log.find('\n'));
     log.remove_prefix(std::min(log.size(), line.size() + 1));
@@ -120,7 +123,8 @@ Cubin unpack(std::string_view s) {
 // sm_N if the compiler knows it, else the best virtual architecture below, whose PTX the driver compiles further.
 std::string target(const api::Nvrtc& n, const std::string& architecture) {
   int count = 0, wanted = 0, best = 0;
-  if (!architecture.starts_with("sm_") || n.nvrtcGetNumSupportedArchs(&count) != api::kNVRTC_SUCCESS)
+  if (!architecture.starts_with("sm_") ||
+      n.nvrtcGetNumSupportedArchs(&count) != api::kNVRTC_SUCCESS)
     return architecture;
   const char* digits = architecture.c_str() + 3;
   const auto end = std::from_chars(digits, architecture.c_str() + architecture.size(), wanted).ptr;
@@ -153,8 +157,9 @@ Cubin compile(const api::Nvrtc& n, const std::string& source, Options options, s
 
 }  // namespace
 
-std::shared_ptr<const Cubin> nvrtc_compile(const std::string& source, const std::string& architecture,
-                                           bool with_ptx, std::string* why) {
+std::shared_ptr<const Cubin> nvrtc_compile(const std::string& source,
+                                           const std::string& architecture, bool with_ptx,
+                                           std::string* why) {
   const auto& library = nvrtc_library();
   if (!library.ok()) {
     if (why) *why = library.why;
@@ -164,13 +169,14 @@ std::shared_ptr<const Cubin> nvrtc_compile(const std::string& source, const std:
   int major = 0, minor = 0;
   library.api.nvrtcVersion(&major, &minor);
   // The last ones are optional.
-  const Options options = {"-arch=" + target(library.api, architecture), "-std=c++20", "--ptxas-options=-v", "-minimal",
-                           "-split-compile=0"};
+  const Options options = {"-arch=" + target(library.api, architecture), "-std=c++20",
+                           "--ptxas-options=-v", "-minimal", "-split-compile=0"};
   std::string text;
   for (const std::string& o : options) text += o + " ";
-  const auto bytes = cache.get(
-      {"nvrtc", std::to_string(major) + "." + std::to_string(minor), text, with_ptx ? "ptx" : "", source},
-      [&] { return pack(compile(library.api, source, options, 2, with_ptx)); });
+  const auto bytes =
+      cache.get({"nvrtc", std::to_string(major) + "." + std::to_string(minor), text,
+                 with_ptx ? "ptx" : "", source},
+                [&] { return pack(compile(library.api, source, options, 2, with_ptx)); });
   return std::make_shared<const Cubin>(unpack(*bytes));
 }
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <unordered_map>
-#include "backends/cuda/codegen_scalar.h"
+#include "backends/cuda/schedule_fills.h"
+#include "backends/cuda/schedule_top.h"
 
 namespace jaxpp::cuda {
 namespace {
@@ -45,19 +45,15 @@ class Scheduler {
   explicit Scheduler(Program p) : p_(std::move(p)) {}
 
   Scheduled run() {
-    std::vector<Group> groups = split(std::exchange(p_.body, {}));
-    bring_values(groups);
-    locals_to_temps(groups);
-    for (Group& g : groups) {
+    for (Group& g : split_top(p_)) {
       if (g.run) {
-        single(std::move(g.nodes));
+        single(std::move(g.nodes), g.locals);
       } else if (auto* c = g.nodes[0].as<Call>()) {
         call(std::move(*c));
       } else {
         nest(std::move(*g.nodes[0].as<Loop>()));
       }
     }
-    start_from_nothing();
     Scheduled s;
     p_.body = std::move(out_);
     s.program = std::move(p_);
@@ -66,252 +62,11 @@ class Scheduler {
   }
 
  private:
-  struct Group {
-    Block nodes;
-    bool run = false;  // what is not one parallel loop or one call
-  };
-
-  // ---- The top level
-  std::vector<Group> split(Block body) {
-    std::vector<Group> groups;
-    auto alone = [&](Node n) {
-      groups.push_back({});
-      groups.back().nodes.push_back(std::move(n));
-    };
-    auto in_run = [&](Node n) {
-      if (groups.empty() || !groups.back().run) groups.push_back({{}, true});
-      groups.back().nodes.push_back(std::move(n));
-    };
-    for (Node& n : body) {
-      if (auto* l = n.as<Loop>()) {
-        if (l->order == Order::parallel || move_outside(*l)) {
-          alone(std::move(n));
-          continue;
-        }
-      } else if (auto* c = n.as<Call>()) {
-        bool fixed = true;
-        for (auto& o : c->in) fixed &= o.at.constant();
-        for (auto& o : c->out) fixed &= o.at.constant();
-        if (!fixed) groups.push_back({{}, true});  // a run of its own: it is for the host
-        if (!fixed) {
-          groups.back().nodes.push_back(std::move(n));
-          groups.push_back({{}, true});
-        } else {
-          alone(std::move(n));
-        }
-        continue;
-      } else if (auto* i = n.as<If>(); i && work(i->body) + work(i->otherwise) > 4096 && guard(*i, groups)) {
-        continue;
-      }
-      in_run(std::move(n));
-    }
-    std::erase_if(groups, [](const Group& g) { return g.nodes.empty(); });
-    return groups;
-  }
-
-  //   serial s                     parallel i        if the iterations of i touch elements of their own, for all s
-  //     parallel i          ->       serial s
-  bool move_outside(Loop& serial) {
-    const std::set<int> stored = written(serial.body);
-    if (serial.body.empty() || !serial.body.back().as<Loop>()) return false;
-    for (std::size_t i = 0; i + 1 < serial.body.size(); ++i)
-      if (!is_pure(serial.body[i], stored)) return false;
-    const Loop& first = *serial.body.back().as<Loop>();
-    if (first.order != Order::parallel || first.extent < kRow) return false;
-    const auto symbols = intervals(with(serial));
-    std::map<int, std::vector<Access>> by_buffer;
-    bool calls = false;
-    each_node(serial.body, [&](const Node& n) { calls |= n.as<Call>() != nullptr; });
-    if (calls) return false;
-    const std::set<Sym> inside = loops_in(first.body);
-    each_access(serial.body, [&](const Access& a) {
-      const Buffer& b = p_.buffers[std::size_t(a.buffer)];
-      const bool own = b.role == Buffer::Role::local && (b.scope == first.var || inside.count(b.scope));
-      if (stored.count(a.buffer) && !own) by_buffer[a.buffer].push_back(a);
-    });
-    for (auto& [b, all] : by_buffer)
-      if (!apart(all, {first.var, first.extent}, symbols)) return false;
-    Loop parallel = std::move(*serial.body.back().as<Loop>());
-    serial.body.pop_back();
-    for (Node& n : parallel.body) serial.body.push_back(std::move(n));
-    for (Buffer& b : p_.buffers)  // one copy an iteration of i serves all s: each s starts by writing it
-      if (b.role == Buffer::Role::local && b.scope == serial.var) b.scope = parallel.var;
-    parallel.body.clear();
-    parallel.body.push_back(std::move(serial));
-    serial = std::move(parallel);
-    return true;
-  }
-  // A program with one loop in it, for questions about symbols.
-  Program with(const Loop& l) const {
-    Program q;
-    q.next_sym = p_.next_sym;
-    q.body.push_back(l);
-    return q;
-  }
-
-  //   if p            parallel i
-  //     parallel i  ->   if p            for every loop of the branches; p is kept in memory
-  bool guard(If& i, std::vector<Group>& groups) {
-    auto possible = [](const Block& b) {
-      return std::all_of(b.begin(), b.end(), [](const Node& n) {
-        auto* l = n.as<Loop>();
-        return (l && l->order == Order::parallel) || n.as<Store>() || is_pure(n, {});
-      });
-    };
-    if (!possible(i.body) || !possible(i.otherwise)) return false;
-    // Loads of the branches must see what stands before them.
-    auto run = [&]() -> Block& {
-      if (groups.empty() || !groups.back().run) groups.push_back({{}, true});
-      return groups.back().nodes;
-    };
-    const int flag = temp("t_if", DType::b1, 1);
-    run().push_back(Store{flag, 0, Combine::set, i.pred});
-    auto guarded = [&](bool on, Block inside) {
-      Block r;
-      const Sym v = p_.next_sym++;
-      r.push_back(Load{v, flag, 0});
-      If f;
-      f.pred = v;
-      (on ? f.body : f.otherwise) = std::move(inside);
-      r.push_back(std::move(f));
-      return r;
-    };
-    for (bool on : {true, false})
-      for (Node& n : on ? i.body : i.otherwise) {
-        if (auto* l = n.as<Loop>()) {
-          Nest nest = peel(p_, std::move(*l));
-          nest.leaf = guarded(on, std::move(nest.leaf));
-          groups.push_back({});
-          groups.back().nodes.push_back(assemble(p_, std::move(nest)));
-        } else if (n.as<Store>()) {
-          Block one;
-          one.push_back(std::move(n));
-          for (Node& m : guarded(on, std::move(one))) run().push_back(std::move(m));
-        } else {
-          run().push_back(std::move(n));
-        }
-      }
-    return true;
-  }
-
-  int temp(const std::string& stem, DType d, std::int64_t size) {
-    Buffer b;
-    b.name = stem + std::to_string(p_.buffers.size());
-    b.dtype = d;
-    b.size = size;
-    p_.buffers.push_back(std::move(b));
-    return int(p_.buffers.size()) - 1;
-  }
-
-  // Values defined in one group and used in another: constants are repeated, others go through memory.
-  void bring_values(std::vector<Group>& groups) {
-    struct Definition {
-      std::size_t group;
-      const Node* node;
-    };
-    std::unordered_map<Sym, Definition> defined;
-    std::unordered_map<Sym, DType> types;
-    for (std::size_t g = 0; g < groups.size(); ++g) {
-      if (!groups[g].run) continue;
-      for (const Node& n : groups[g].nodes) {
-        if (auto* l = n.as<Let>())
-          for (int i = 0; i < l->results; ++i) defined[l->sym + i] = {g, &n}, types[l->sym + i] = l->dtype;
-        if (auto* c = n.as<Const>()) defined[c->sym] = {g, &n}, types[c->sym] = c->value.dtype;
-        if (auto* i = n.as<Index>()) defined[i->sym] = {g, &n}, types[i->sym] = i->dtype;
-        if (auto* c = n.as<Clip>()) defined[c->sym] = {g, &n};
-        if (auto* l = n.as<Load>())
-          defined[l->sym] = {g, &n}, types[l->sym] = p_.buffers[std::size_t(l->buffer)].dtype;
-      }
-    }
-    std::unordered_map<Sym, int> saved;  // the buffer that keeps a value
-    std::vector<Block> front(groups.size()), back(groups.size());
-    for (std::size_t g = 0; g < groups.size(); ++g) {
-      if (!groups[g].run) continue;
-      std::unordered_map<Sym, Sym> renamed;
-      auto bring = [&](auto&& self, Sym s) -> Sym {
-        auto it = defined.find(s);
-        if (it == defined.end() || it->second.group == g) return s;
-        if (auto r = renamed.find(s); r != renamed.end()) return r->second;
-        const Node& n = *it->second.node;
-        const Sym now = p_.next_sym++;
-        if (auto* c = n.as<Const>()) {
-          front[g].push_back(Const{now, c->value});
-        } else if (auto* c2 = n.as<Clip>()) {
-          const Sym arg = self(self, c2->arg);
-          front[g].push_back(Clip{now, arg, c2->lo, c2->hi});
-        } else {
-          auto [b, fresh] = saved.try_emplace(s, -1);
-          if (fresh) {
-            b->second = temp("t_value", types.at(s), 1);
-            back[it->second.group].push_back(Store{b->second, 0, Combine::set, s});
-          }
-          front[g].push_back(Load{now, b->second, 0});
-        }
-        renamed[s] = now;
-        return now;
-      };
-      auto use = [&](Sym& s) {
-        if (s != kNone) s = bring(bring, s);
-      };
-      auto index = [&](Affine& at) {
-        const Affine old = at;
-        for (auto& t : old.terms)
-          if (const Sym s = bring(bring, t.sym); s != t.sym) at = at.subst(t.sym, Affine::of(s));
-      };
-      each_node(groups[g].nodes, [&](Node& n) {
-        if (auto* l = n.as<Let>())
-          for (Sym& s : l->args) use(s);
-        if (auto* c = n.as<Clip>()) use(c->arg);
-        if (auto* s = n.as<Store>()) use(s->value);
-        if (auto* i = n.as<If>()) use(i->pred);
-        if (auto* w = n.as<While>()) use(w->pred);
-      });
-      each_affine(groups[g].nodes, index);
-    }
-    for (std::size_t g = 0; g < groups.size(); ++g) {
-      Block& b = groups[g].nodes;
-      b.insert(b.begin(), std::make_move_iterator(front[g].begin()), std::make_move_iterator(front[g].end()));
-      b.insert(b.end(), std::make_move_iterator(back[g].begin()), std::make_move_iterator(back[g].end()));
-    }
-    // A group of constants that nobody is left to use does nothing.
-    std::erase_if(groups, [](const Group& g) {
-      return g.run && std::all_of(g.nodes.begin(), g.nodes.end(), [](const Node& n) { return is_pure(n, {}); });
-    });
-  }
-
-  // Kernels share nothing but memory.
-  void locals_to_temps(std::vector<Group>& groups) {
-    std::unordered_map<int, int> seen;  // by buffer: the one group that uses it, or -1
-    for (std::size_t g = 0; g < groups.size(); ++g) {
-      auto see = [&](int b) {
-        auto [it, fresh] = seen.try_emplace(b, int(g));
-        if (!fresh && it->second != int(g)) it->second = -1;
-      };
-      each_access(groups[g].nodes, [&](const Access& a) { see(a.buffer); });
-      each_node(groups[g].nodes, [&](const Node& n) {
-        if (auto* c = n.as<Call>()) {
-          for (auto& o : c->in) seen[o.buffer] = -1;
-          for (auto& o : c->out) seen[o.buffer] = -1;
-        }
-      });
-    }
-    for (auto [b, g] : seen) {
-      Buffer& buffer = p_.buffers[std::size_t(b)];
-      if (buffer.role != Buffer::Role::local || buffer.scope != kNone) continue;
-      if (g >= 0 && groups[std::size_t(g)].run)
-        own_[g].push_back(b);
-      else
-        buffer.role = Buffer::Role::temp;
-    }
-    run_ = -1;
-    for (std::size_t g = 0; g < groups.size(); ++g)
-      if (groups[g].run) runs_.push_back(int(g));
-  }
-
   // ---- Units
   void finish(Node n, Unit u) {
     out_.push_back(std::move(n));
     units_.push_back(std::move(u));
+    fills_.see(out_.back(), units_);
   }
   void host(Node n, std::string why) {
     Unit u;
@@ -330,27 +85,6 @@ class Scheduler {
     return l->body;
   }
 
-  // Why the device cannot run a block; empty: it can.
-  std::string obstacle(const Block& b) const {
-    std::unordered_map<Sym, DType> types;
-    std::string why;
-    each_node(b, [&](const Node& n) {
-      if (auto* c = n.as<Const>()) types[c->sym] = c->value.dtype;
-      if (auto* i = n.as<Index>()) types[i->sym] = i->dtype;
-      if (auto* l = n.as<Load>()) types[l->sym] = p_.buffers[std::size_t(l->buffer)].dtype;
-      if (auto* c = n.as<Call>(); c && why.empty())
-        why = std::string(c->prim->name) + ": a call inside of a loop";
-      if (auto* l = n.as<Let>()) {
-        std::vector<DType> in;
-        for (Sym s : l->args) in.push_back(types[s]);
-        for (int i = 0; i < l->results; ++i) types[l->sym + i] = l->dtype;
-        if (why.empty() && !has_device_form(*l, in))
-          why = std::string(l->op->name) + ": no device form for " + name(in.empty() ? l->dtype : in[0]);
-      }
-    });
-    return why;
-  }
-
   void call(Call c) {
     Product product = as_gemm(c);
     Unit u;
@@ -364,12 +98,11 @@ class Scheduler {
   }
 
   // What is no nest: one row.
-  void single(Block nodes) {
+  void single(Block nodes, const std::vector<int>& locals = {}) {
     Loop l = make_loop(p_, 1);
-    const int run = runs_[std::size_t(++run_)];
     l.body = std::move(nodes);
-    for (int b : own_[run]) p_.buffers[std::size_t(b)].scope = l.var;
-    if (std::string why = obstacle(l.body); !why.empty()) return host(std::move(l), std::move(why));
+    for (int b : locals) p_.buffers[std::size_t(b)].scope = l.var;
+    if (std::string why = obstacle(p_, l.body); !why.empty()) return host(std::move(l), std::move(why));
     l.marks = bound(Marks::Bind::block);
     bind_threads(p_, l.body);
     row(std::move(l), 1);
@@ -381,7 +114,7 @@ class Scheduler {
   };
 
   void nest(Loop l) {
-    if (std::string why = obstacle(l.body); !why.empty()) return host(std::move(l), std::move(why));
+    if (std::string why = obstacle(p_, l.body); !why.empty()) return host(std::move(l), std::move(why));
     Nest n = peel(p_, std::move(l));
     std::vector<Combined> combined;
     if (!combinations(n, combined)) {
@@ -453,7 +186,7 @@ class Scheduler {
     std::set<Sym> inside = loops_in(n.leaf);
     for (const Level& l : n.levels) inside.insert(l.var);
     const Depends depends(n.leaf, n.levels);
-    const auto symbols = nest_intervals(n);
+    const auto symbols = intervals(p_, n);
     std::map<int, std::vector<Access>> outside;
     each_access(n.leaf, [&](const Access& a) {
       if (!is_inside(p_, a.buffer, inside)) outside[a.buffer].push_back(a);
@@ -495,21 +228,6 @@ class Scheduler {
     all.clear();  // pointers into the old leaf
     return true;
   }
-  std::vector<Interval> nest_intervals(const Nest& n) const {
-    Program q;
-    q.next_sym = p_.next_sym;
-    Block body = n.leaf;
-    for (std::size_t i = n.levels.size(); i-- > 0;) {
-      Loop l;
-      l.var = n.levels[i].var;
-      l.extent = n.levels[i].extent;
-      l.body = std::move(body);
-      body.clear();
-      body.push_back(std::move(l));
-    }
-    q.body = std::move(body);
-    return intervals(q);
-  }
 
   // How often memory is walked contiguously along a loop; stores count double.
   int contiguity(const Block& b, Sym var) const {
@@ -541,30 +259,35 @@ class Scheduler {
   }
   // Whether there is a warp's work, or more, inside of one iteration, along memory.
   bool rowish(const Nest& n) const {
-    std::int64_t most = 1;
+    std::int64_t most = 1;  // iterations of parallel loops with nothing between
     int inner = 0, outer = 0;
-    auto walk = [&](auto&& self, const Block& b, std::int64_t around) -> void {
+    auto walk = [&](auto&& self, const Block& b) -> void {
       for (const Node& m : b) {
         if (auto* l = m.as<Loop>()) {
-          const bool parallel = l->order == Order::parallel;
-          const std::int64_t points = parallel ? around * l->extent : around;
-          if (parallel) {
+          if (l->order == Order::parallel) {
+            std::int64_t points = l->extent;
+            const Loop* k = l;
+            while (k->body.size() == 1 && k->body[0].as<Loop>() && k->body[0].as<Loop>()->order == Order::parallel) {
+              k = k->body[0].as<Loop>();
+              points *= k->extent;
+            }
             most = std::max(most, points);
             inner = std::max(inner, contiguity(l->body, l->var));
           }
-          self(self, l->body, points);
+          self(self, l->body);
         } else if (auto* w = m.as<While>()) {
-          self(self, w->cond, around);
-          self(self, w->body, around);
+          self(self, w->cond);
+          self(self, w->body);
         } else if (auto* i = m.as<If>()) {
-          self(self, i->body, around);
-          self(self, i->otherwise, around);
+          self(self, i->body);
+          self(self, i->otherwise);
         }
       }
     };
-    walk(walk, n.leaf, 1);
+    walk(walk, n.leaf);
     for (const Level& l : n.levels) outer = std::max(outer, contiguity(n.leaf, l.var));
-    return most >= kRow && (inner >= outer || (n.points() < 4096 && most >= 8 * kRow));
+    const bool few = n.points() < 4096;
+    return (most >= kRow && inner >= outer) || (few && inner >= outer && most >= kRow / 2) || (few && most >= 8 * kRow);
   }
 
   // ---- Forms
@@ -629,7 +352,7 @@ class Scheduler {
     const Affine inside = s.at;
     const bool walks = kept.empty() && !s.at.constant();  // loops of the leaf walk a small array
     if (walks) n = target.size;
-    const int part = temp(target.name + "_parts", target.dtype, n * chunks);
+    const int part = new_temp(p_, target.name + "_parts", target.dtype, n * chunks);
     parts.insert(part);
     Nest combine;
     Level k{p_.next_sym++, chunks};
@@ -652,12 +375,38 @@ class Scheduler {
     s.at = Affine::of(chunk, n) + (walks ? inside : position(kept));
     return assemble(p_, std::move(combine));
   }
-  void fill(int buffer, Combine c) {
+  // Nests that combine partial results: several small ones share a block.
+  void combine_parts(Block nests) {
+    double all = 0;
+    for (const Node& n : nests) all += double(n.as<Loop>()->extent) * work(n.as<Loop>()->body);
+    if (nests.size() == 1 || all > 1 << 16) {
+      for (Node& n : nests) nest(std::move(*n.as<Loop>()));
+      return;
+    }
+    Block together;
+    for (Node& n : nests) {
+      const Store* s = nullptr;
+      each_node(n.as<Loop>()->body, [&](const Node& m) {
+        if (m.as<Store>()) s = m.as<Store>();
+      });
+      if (fills_.is_nothing(s->buffer, s->combine)) {  // filled here instead
+        fills_.drop(s->buffer, units_);
+        together.push_back(filled(s->buffer, s->combine));
+      }
+      together.push_back(std::move(n));
+    }
+    single(std::move(together));
+  }
+  Loop filled(int buffer, Combine c) {
     Loop l = make_loop(p_, p_.buffers[std::size_t(buffer)].size);
     const Sym v = p_.next_sym++;
-    l.marks = bound(Marks::Bind::grid);
     l.body.push_back(Const{v, identity(c, p_.buffers[std::size_t(buffer)].dtype)});
     l.body.push_back(Store{buffer, Affine::of(l.var), Combine::set, v});
+    return l;
+  }
+  void fill(int buffer, Combine c) {
+    Loop l = filled(buffer, c);
+    l.marks = bound(Marks::Bind::grid);
     Unit u;
     u.skips.insert(buffer);
     finish(std::move(l), std::move(u));
@@ -692,7 +441,7 @@ class Scheduler {
     u.threads = int(std::clamp<std::int64_t>(std::int64_t(std::bit_ceil(std::uint64_t(ceil_div(block_points, u.vector)))), 32,
                                              chunks > 1 ? 256 : 1024));
     finish(assemble(p_, std::move(n), marks), std::move(u));
-    for (Node& m : after) nest(std::move(*m.as<Loop>()));
+    combine_parts(std::move(after));
   }
   static Store& store_of(Combined& c) { return *const_cast<Node*>(c.access.node)->as<Store>(); }
 
@@ -737,7 +486,7 @@ class Scheduler {
     order.levels = kept;
     order.levels.insert(order.levels.end(), reduced.begin(), reduced.end());
     finish(assemble(p_, std::move(order), marks), std::move(u));
-    for (Node& m : after) nest(std::move(*m.as<Loop>()));
+    combine_parts(std::move(after));
   }
 
   // A block or a warp for every iteration of the levels.  If stores combine over some of them, those are walked by a block
@@ -788,7 +537,7 @@ class Scheduler {
       std::vector<Store*> stores;
     };
     std::vector<Result> results;
-    const auto symbols = nest_intervals(n);
+    const auto symbols = intervals(p_, n);
     std::int64_t elements = 0;
     for (Combined& c : combined) {
       Affine outer, inner = c.access.at->c;
@@ -842,7 +591,7 @@ class Scheduler {
       if (chunks == 1) {
         end.body.push_back(Store{r.buffer, r.outer + at_end + Affine(r.range.lo), r.combine, v});
       } else {
-        const int part = temp(target.name + "_parts", target.dtype, product(blocks) * chunks * size);
+        const int part = new_temp(p_, target.name + "_parts", target.dtype, product(blocks) * chunks * size);
         std::vector<Level> fresh;
         Affine outer = r.outer;
         for (const Level& l : blocks) {
@@ -874,21 +623,20 @@ class Scheduler {
     }
     // Its rows, one after another.
     Loop q = make_loop(p_, grain, Order::serial);
-    inner_scope(n.levels, q.var);
+    const Sym innermost = serial.empty() ? (grain > 1 ? q.var : chunk.var) : serial.back().var;
+    inner_scope(n.levels, innermost);
+    bind_unbound(n.leaf);
     Block leaf = std::move(n.leaf);
     for (std::size_t i = serial.size(); i-- > 0;) {
       Loop l;
       l.var = serial[i].var;
       l.extent = serial[i].extent;
       l.order = Order::serial;
-      if (i + 1 == serial.size())
-        for (Buffer& b : p_.buffers)
-          if (b.role == Buffer::Role::local && b.scope == q.var) b.scope = l.var;
       l.body = std::move(leaf);
       leaf.clear();
       leaf.push_back(std::move(l));
     }
-    const Affine row_number = Affine::of(chunk.var, grain) + Affine::of(q.var);
+    const Affine row_number = Affine::of(chunk.var, grain) + (grain > 1 ? Affine::of(q.var) : Affine());
     if (grain * chunks == walked.extent) {
       each_affine(leaf, [&](Affine& at) { at = at.subst(walked.var, row_number); });
       q.body = std::move(leaf);
@@ -909,17 +657,18 @@ class Scheduler {
       for (Node& m : leaf) some.body.push_back(std::move(m));
       q.body.push_back(std::move(some));
     }
-    body.push_back(std::move(q));
+    if (grain == 1) std::move(q.body.begin(), q.body.end(), std::back_inserter(body));
+    if (grain > 1) body.push_back(std::move(q));
     for (Node& m : last) body.push_back(std::move(m));
     Nest outer;
     outer.levels = blocks;
     outer.levels.push_back(chunk);
     outer.leaf = std::move(body);
-    bind_unbound(outer.leaf);
+    if (has_bound(outer.leaf)) bind_unbound(outer.leaf);  // else a thread does all of it
     const std::int64_t count = outer.points();
     const std::vector<Marks> marks(outer.levels.size(), bound(Marks::Bind::block));
     row(std::move(*assemble(p_, std::move(outer), marks).as<Loop>()), count);
-    for (Node& m : after) nest(std::move(*m.as<Loop>()));
+    combine_parts(std::move(after));
   }
   static const Primitive* less_than();
   // Locals of the levels become locals of `to`.
@@ -927,23 +676,20 @@ class Scheduler {
     for (Buffer& b : p_.buffers)
       if (b.role == Buffer::Role::local && has(levels, b.scope)) b.scope = to;
   }
-  void bind_unbound(Block& b) {
-    bool done = false;
+  static bool has_bound(const Block& b) {
+    bool r = false;
     each_node(b, [&](const Node& n) {
-      if (auto* l = n.as<Loop>()) done |= l->marks.bind == Marks::Bind::thread;
+      if (auto* l = n.as<Loop>()) r |= l->marks.bind == Marks::Bind::thread;
     });
-    if (!done) {
-      bind_threads(p_, b);
-      return;
-    }
+    return r;
+  }
+  // Loops that threads share, where none are marked yet.
+  void bind_unbound(Block& b) {
+    if (!has_bound(b)) return bind_threads(p_, b);
     for (Node& n : b)  // parts of it were bound when it was made
       if (auto* l = n.as<Loop>(); l && l->marks.bind == Marks::Bind::none) {
         Block one;
-        bool inside = false;
-        each_node(l->body, [&](const Node& m) {
-          if (auto* k = m.as<Loop>()) inside |= k->marks.bind == Marks::Bind::thread;
-        });
-        if (inside) continue;
+        if (has_bound(l->body)) continue;
         one.push_back(std::move(n));
         bind_threads(p_, one);
         n = std::move(one[0]);
@@ -1034,104 +780,10 @@ class Scheduler {
     b.size *= product(around);
   }
 
-  // ---- Fills that need not be: whatever combines into all of a buffer right after it was filled can start from nothing.
-  void start_from_nothing() {
-    struct Fill {
-      std::size_t unit = 0;
-      Element value;
-      bool valid = false;
-    };
-    std::unordered_map<int, Fill> filled;
-    for (std::size_t i = 0; i < out_.size(); ++i) {
-      Unit& u = units_[i];
-      auto* l = out_[i].as<Loop>();
-      if (!l) {
-        auto* c = out_[i].as<Call>();
-        for (auto& o : c->in) filled.erase(o.buffer);
-        for (auto& o : c->out) filled.erase(o.buffer);
-        continue;
-      }
-      std::map<int, std::vector<Access>> by_buffer;
-      each_access(l->body, [&](const Access& a) { by_buffer[a.buffer].push_back(a); });
-      for (auto& [b, all] : by_buffer) {
-        if (p_.buffers[std::size_t(b)].role == Buffer::Role::local) continue;
-        auto it = filled.find(b);
-        if (it != filled.end() && it->second.valid && all.size() == 1 && all[0].combines() &&
-            it->second.value == identity(all[0].combine, p_.buffers[std::size_t(b)].dtype) && combines_once(*l, u, all[0], b)) {
-          u.assigns.insert(b);
-          units_[it->second.unit].skips.insert(b);
-        }
-        filled.erase(b);
-        if (all.size() == 1 && u.form != Form::host) note_fill(*l, all[0], b, i, filled);
-      }
-    }
-  }
-  template <class Map>
-  void note_fill(const Loop& l, const Access& a, int b, std::size_t unit, Map& filled) const {
-    if (a.load || a.combines()) return;
-    // Directly in the unit, under no condition, of a constant.
-    const Store& s = *a.node->as<Store>();
-    const Block* body = &l.body;
-    std::vector<Level> levels{{l.var, l.extent}};
-    for (;;) {
-      const bool here = std::any_of(body->begin(), body->end(), [&](const Node& n) { return &n == a.node; });
-      if (here) break;
-      const Loop* next = nullptr;
-      for (const Node& n : *body)
-        if (auto* inner = n.as<Loop>()) {
-          bool contains = false;
-          each_node(inner->body, [&](const Node& m) { contains |= &m == a.node; });
-          if (contains) next = inner;
-        }
-      if (!next) return;
-      levels.push_back({next->var, next->extent});
-      body = &next->body;
-    }
-    for (const Node& n : *body)
-      if (auto* c = n.as<Const>(); c && c->sym == s.value)
-        if (covered(levels, s.at) == p_.buffers[std::size_t(b)].size) filled[b] = {unit, c->value, true};
-  }
-  // How many different elements an index names, if it is row-major in some order of the levels; else 0.
-  static std::int64_t covered(const std::vector<Level>& levels, const Affine& at) {
-    std::vector<std::pair<std::int64_t, std::int64_t>> steps;  // coefficient, extent
-    std::int64_t n = 1;
-    for (auto& t : at.terms) {
-      auto it = std::find_if(levels.begin(), levels.end(), [&](const Level& l) { return l.var == t.sym; });
-      if (it == levels.end() || t.k < 0) return 0;
-      steps.push_back({t.k, it->extent});
-    }
-    std::sort(steps.begin(), steps.end());
-    for (auto [k, extent] : steps) {
-      if (k != n) return 0;
-      n *= extent;
-    }
-    return at.c == 0 ? n : 0;
-  }
-  // Whether a unit combines one partial result into every element of a buffer, the last thing it does with it.
-  bool combines_once(const Loop& l, const Unit& u, const Access& a, int b) const {
-    std::vector<Level> levels;
-    const Loop* at = &l;
-    for (;;) {
-      levels.push_back({at->var, at->extent});
-      const Loop* next = at->body.size() == 1 ? at->body[0].as<Loop>() : nullptr;
-      if (!next || (u.form == Form::rows && next->marks.bind != Marks::Bind::block)) break;
-      at = next;
-    }
-    if (covered(levels, *a.at) != p_.buffers[std::size_t(b)].size) return false;
-    if (u.form == Form::sum || u.form == Form::columns) return true;
-    if (u.form != Form::rows) return false;
-    const RowFacts facts = row_facts(p_, l, u);
-    auto after = facts.reduced_after.find(a.node);
-    return after != facts.reduced_after.end() &&
-           std::any_of(at->body.begin(), at->body.end(), [&](const Node& n) { return n.as<Loop>() == after->second; });
-  }
-
   Program p_;
   Block out_;
   std::vector<Unit> units_;
-  std::map<int, std::vector<int>> own_;  // by group: locals of its own
-  std::vector<int> runs_;                // groups that are runs
-  int run_ = -1;
+  Fills fills_{p_};
 };
 
 const Primitive* Scheduler::less_than() {

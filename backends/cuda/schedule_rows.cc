@@ -71,7 +71,7 @@ class Binder {
 
   Node nest(Nest n) {
     // What each level means to the stores that combine into something outside.
-    const auto symbols = intervals(p_);
+    const auto symbols = intervals(p_, n);
     const Depends depends(n.leaf, n.levels);
     std::set<Sym> inside = loops_in(n.leaf);
     for (const Level& l : n.levels) inside.insert(l.var);

@@ -126,6 +126,15 @@ Node assemble(Program& p, Nest n, const std::vector<Marks>& marks) {
   return std::move(body[0]);
 }
 
+std::vector<Interval> intervals(const Program& p, const Nest& n) {
+  Program q;  // a copy without the buffers
+  q.next_sym = p.next_sym;
+  q.body = n.leaf;
+  std::vector<Interval> r = intervals(q);
+  for (const Level& l : n.levels) r[std::size_t(l.var)] = {0, l.extent - 1};
+  return r;
+}
+
 Depends::Depends(const Block& b, const std::vector<Level>& levels) {
   stored_ = written(b);
   for (const Level& l : levels) define(l.var, std::uint64_t(1) << std::min(loops_++, 62));

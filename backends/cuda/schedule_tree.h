@@ -29,6 +29,8 @@ struct Nest {
 Nest peel(Program&, Loop);
 /// The loops of the nest around its leaf; marks by level.
 Node assemble(Program&, Nest, const std::vector<Marks>& = {});
+/// Of the nest's symbols; what comes from outside counts as one value.
+std::vector<Interval> intervals(const Program&, const Nest&);
 Loop make_loop(Program&, std::int64_t extent, Order = Order::parallel);
 
 /// What touches memory.

@@ -199,27 +199,37 @@ Builder::Scope Builder::open(const JaxprBody& j, Region& region) {
           .region = &region,
           .id = int(finished_.size()),
           .env = std::vector<Variable>(j.types.size()),
+          .order = {},
           .last = std::vector<std::uint32_t>(j.types.size()),
-          .live = std::vector<char>(j.eqns.size()),
           .parts = choose_parts(j, &j != &jaxpr_)};
   finished_.push_back(false);
-  for (const Atom& a : j.outs)
-    if (a.is_var()) s.last[a.var()] = kEnd;
+  // Equations that something needs.
+  std::vector<char> needed(j.types.size());
+  const auto need = [&](const Atom& a) {
+    if (a.is_var()) needed[a.var()] = true;
+  };
+  for (const Atom& a : j.outs) need(a);
   for (std::size_t i = j.eqns.size(); i-- > 0;) {
     const Equation& e = j.eqns[i];
-    for (Var v = e.out; v < e.out + e.n_out; ++v) s.live[i] |= s.last[v] != 0;
-    if (!s.live[i] && !has_effects(e)) continue;
-    s.live[i] = true;
-    for (const Atom& a : e.in)
-      if (a.is_var() && s.last[a.var()] == 0) s.last[a.var()] = std::uint32_t(i) + 1;
+    bool live = false;
+    for (Var v = e.out; v < e.out + e.n_out; ++v) live |= needed[v] != 0;
+    if (!live && !has_effects(e)) continue;
+    s.order.push_back(std::uint32_t(i));
+    for (const Atom& a : e.in) need(a);
   }
+  std::reverse(s.order.begin(), s.order.end());
+  updates_last(j, s.order);
+  for (std::size_t i = 0; i < s.order.size(); ++i)
+    for (const Atom& a : j.eqns[s.order[i]].in)
+      if (a.is_var()) s.last[a.var()] = std::uint32_t(i) + 1;
+  for (const Atom& a : j.outs)
+    if (a.is_var()) s.last[a.var()] = kEnd;
   return s;
 }
 
 void Builder::equations(Scope& s) {
-  for (std::size_t i = 0; i < s.jaxpr.eqns.size(); ++i) {
-    if (!s.live[i]) continue;
-    const Equation& e = s.jaxpr.eqns[i];
+  for (std::size_t i = 0; i < s.order.size(); ++i) {
+    const Equation& e = s.jaxpr.eqns[s.order[i]];
     s.now = std::uint32_t(i) + 1;
     bool elements = e.n_out == 0 || has_effects(e);
     for (Var v = e.out; v < e.out + e.n_out; ++v) elements |= s.jaxpr.types[v]->size > 0;

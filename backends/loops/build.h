@@ -57,6 +57,9 @@ struct Space {
 using Parts = std::unordered_map<Var, std::vector<Dims>>;
 Parts choose_parts(const JaxprBody&, bool nested);
 
+/// Its first result is its first operand, changed.
+bool is_update(const Primitive&);
+
 class Builder {
  public:
   explicit Builder(const JaxprBody& j) : jaxpr_(j) {}
@@ -71,10 +74,10 @@ class Builder {
     Region* region;
     int id;
     std::vector<Variable> env;
-    std::vector<std::uint32_t> last;  // 1 + the last equation that uses a variable; kEnd: an output; 0: nothing
-    std::vector<char> live;           // equations
+    std::vector<std::uint32_t> order;  // the equations that something needs
+    std::vector<std::uint32_t> last;   // where, in this order, a variable is used last, from 1; kEnd: an output; 0: nowhere
     Parts parts;
-    std::uint32_t now = 0;          // 1 + the equation that is being built
+    std::uint32_t now = 0;             // the equation that is being built, as in `last`
   };
   static constexpr std::uint32_t kEnd = ~0u;
   using Rule = void (Builder::*)(Scope&, const Equation&);
@@ -172,6 +175,7 @@ class Builder {
     Subscripts at;  // in the indexed array
     E inside;       // null: always
   };
+  static void updates_last(const JaxprBody&, std::vector<std::uint32_t>& order);
   Target writable(Scope&, const Equation&, std::size_t operand);
   Window window(Scope&, const Atom& indices, const GatherDims&, const Shape& x, const Dims& sizes,
                 const Subscripts& dense, bool guarded);

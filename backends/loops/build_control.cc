@@ -33,12 +33,6 @@ const Equation* producer(const JaxprBody& j, Var v) {  // equations are in the o
   }
   return nullptr;
 }
-bool is_update(const Primitive& p) {
-  for (auto* u : {&dynamic_update_slice_p, &add_slice_p, &scatter_p, &scatter_add_p, &scatter_sub_p,
-                  &scatter_mul_p, &scatter_min_p, &scatter_max_p})
-    if (&p == u) return true;
-  return false;
-}
 Chain chain(const JaxprBody& j, Atom a) {
   Chain c;
   while (a.is_var()) {

@@ -117,6 +117,70 @@ void Builder::dynamic_slice(Scope& s, const Equation& e) {
 }
 
 // ---- Updates
+bool is_update(const Primitive& p) {
+  for (auto* u : {&dynamic_update_slice_p, &add_slice_p, &scatter_p, &scatter_add_p, &scatter_sub_p,
+                  &scatter_mul_p, &scatter_min_p, &scatter_max_p})
+    if (&p == u) return true;
+  return false;
+}
+// Moves equations that read the operand of an update, but do not need the update, in front of it.
+void Builder::updates_last(const JaxprBody& j, std::vector<std::uint32_t>& order) {
+  constexpr std::size_t kWindow = 512;  // equations looked at
+  const auto eqn = [&](std::uint32_t i) -> const Equation& { return j.eqns[i]; };
+  if (std::none_of(order.begin(), order.end(),
+                   [&](std::uint32_t i) { return is_update(*eqn(i).prim); }))
+    return;
+  std::vector<std::uint32_t> uses(j.types.size()), marked(j.types.size());  // uses: still to come
+  for (std::uint32_t i : order)
+    for (const Atom& a : eqn(i).in)
+      if (a.is_var()) ++uses[a.var()];
+  for (const Atom& a : j.outs)
+    if (a.is_var()) uses[a.var()] = ~0u / 2;  // more than can be found
+  const auto pass = [&](const Equation& e) {
+    for (const Atom& a : e.in)
+      if (a.is_var()) --uses[a.var()];
+  };
+  std::uint32_t mark = 0;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    const Equation& u = eqn(order[i]);
+    pass(u);
+    if (!is_update(*u.prim) || !u.in[0].is_var()) continue;
+    const Var x = u.in[0].var();
+    std::uint32_t left = uses[x];
+    const auto reads = [&](const Equation& e) {
+      std::uint32_t n = 0;
+      for (const Atom& a : e.in) n += a.is_var() && a.var() == x;
+      return n;
+    };
+    if (left == 0 || left > kWindow) continue;
+    // Those behind that need the update.
+    ++mark;
+    std::vector<std::uint32_t> before, after;
+    bool possible = true, effects = false;
+    for (std::size_t k = i; k < order.size() && k - i < kWindow && left > 0 && possible; ++k) {
+      const Equation& e = eqn(order[k]);
+      bool depends = k == i;
+      for (const Atom& a : e.in) depends |= a.is_var() && marked[a.var()] == mark;
+      const bool effect = has_effects(e);
+      depends |= effect && effects;
+      if (k > i) {
+        const std::uint32_t n = reads(e);
+        left -= n;
+        possible &= !(depends && n);
+      }
+      (depends ? after : before).push_back(order[k]);
+      if (!depends) continue;
+      effects |= effect;
+      for (Var v = e.out; v < e.out + e.n_out; ++v) marked[v] = mark;
+    }
+    if (!possible || left > 0) continue;
+    std::copy(before.begin(), before.end(), order.begin() + std::ptrdiff_t(i));
+    std::copy(after.begin(), after.end(), order.begin() + std::ptrdiff_t(i + before.size()));
+    for (std::uint32_t k : before) pass(eqn(k));
+    i += before.size();
+  }
+}
+
 namespace {
 // Does w show every element of its value once?
 bool covers(const Variable& w, const Value& v) {

@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <unordered_set>
 #include "backends/loops/fusion.h"
+#include "jaxpp/ops/primitives.h"
 
 namespace jaxpp::loops::fusion {
 namespace {
@@ -516,8 +517,9 @@ class Generator {
   // Scalars of the top are used until the next loop there.
   void forget() {
     if (frames_.size() > 1) return;
-    frames_[0].seen.clear();
-    frames_[0].stored.clear();
+    // Not clear(): that takes as long as the table once was large.
+    if (!frames_[0].seen.empty()) frames_[0].seen = {};
+    if (!frames_[0].stored.empty()) frames_[0].stored = {};
   }
 
   void region(Region& r) {
@@ -550,6 +552,11 @@ class Generator {
           w.cond = block(kNone, &it, false, [&] {
             region(*it.cond);
             w.pred = scalar(it.pred);
+            if (depth(w.pred) == here()) return;
+            // The same in every iteration, so it is computed outside; but this block has to define it.
+            const Sym again = p_.next_sym++;
+            frames_.back().nodes.push_back(Let{again, &copy_p, nullptr, DType::b1, 1, {w.pred}});
+            w.pred = again;
           });
           w.body = block(kNone, &it, false, [&] { region(*it.body); });
           frames_.back().nodes.push_back(std::move(w));

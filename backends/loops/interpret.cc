@@ -170,6 +170,13 @@ void Run::go() {
       case Code::rows: rows(*i, n); continue;
       case Code::clip: i->clip(at(i->x), i->a, i->b, at<std::int64_t>(i->z), n); continue;
       case Code::address: bases_[i->z.base] = at<char>(i->x) + sum(p_.sums[i->index]); continue;
+      case Code::zero: std::memset(at(i->z), 0, std::size_t(i->a)); continue;
+      case Code::flush:
+        if (const std::int64_t k = variables_[i->index] + 1; k % kFlush == 0 || k == i->b) {
+          i->binary(at(i->z), true, at(i->x), true, at(i->z), i->a);
+          std::memset(at(i->x), 0, std::size_t(i->a * i->m.at));
+        }
+        continue;
       case Code::chunk: *at<std::int64_t>(i->z) = variables_[i->index] / i->a; continue;
 
       case Code::loop: start(*i); continue;

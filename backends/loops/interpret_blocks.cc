@@ -3,6 +3,9 @@
 // An instruction has a price, and each element it works on has one.  Elements next to each other are cheap; blocks over
 // a long contiguous loop win where there is one.  A loop whose body has loops over time wins as a block if it has enough
 // iterations, though its own elements lie apart.
+//
+// A serial loop can be a block too if no iteration reads what another one writes, and one instruction alone writes to each
+// memory: that one takes the lanes in order.
 #include <algorithm>
 #include "backends/loops/interpret_facts.h"
 
@@ -46,7 +49,7 @@ class BlockChoice {
     const int at = f_[l.var].def;
     Lanes lanes{l.var, at, 0};
     double blocked = kNever;
-    if (l.order == Order::parallel && size(l, lanes)) {
+    if ((l.order == Order::parallel || only_ordered(l)) && size(l, lanes)) {
       const std::int64_t blocks = (l.extent + lanes.n - 1) / lanes.n;
       // The time of a block of the mean size: what instructions cost, and what elements cost.
       const std::int64_t n = lanes.n;
@@ -64,6 +67,35 @@ class BlockChoice {
     return std::min(blocked, inner);
   }
 
+  // A serial loop of which only the order of single stores matters.
+  bool only_ordered(const Loop& l) const {
+    SmallVec<int, 8> loaded, stored;  // memory that iterations share
+    bool once = true;
+    auto shared = [&](int buffer) {
+      const Buffer& b = f_.program.buffers[std::size_t(buffer)];
+      return b.role != Buffer::Role::local || b.scope == kNone || f_[b.scope].def < f_[l.var].def;
+    };
+    auto has = [](const auto& v, int x) { return std::find(v.begin(), v.end(), x) != v.end(); };
+    auto see = [&](const Node& n, bool again) {
+      if (auto* r = n.as<Load>(); r && shared(r->buffer)) loaded.push_back(f_.group(r->buffer));
+      if (auto* s = n.as<Store>(); s && shared(s->buffer)) {
+        once &= !again && !has(stored, f_.group(s->buffer));
+        stored.push_back(f_.group(s->buffer));
+      }
+      once &= !n.as<Call>() && stored.size() + loaded.size() < 64;
+    };
+    auto walk = [&](const Block& nodes, bool again, auto& self) -> void {
+      for (const Node& n : nodes) {
+        if (!once) return;
+        see(n, again);
+        if (auto* inner = n.as<Loop>()) self(inner->body, true, self);
+        if (auto* w = n.as<While>()) self(w->cond, true, self), self(w->body, true, self);
+        if (auto* i = n.as<If>()) self(i->body, again, self), self(i->otherwise, again, self);
+      }
+    };
+    walk(l.body, false, walk);
+    return once && std::none_of(stored.begin(), stored.end(), [&](int g) { return has(loaded, g); });
+  }
   // The most bytes of computed values that are needed at a time, of one lane.
   std::int64_t live(const Loop& l) {
     int at = 0;

@@ -13,6 +13,7 @@
 namespace jaxpp::loops::interpret {
 
 inline constexpr std::int64_t kMostLanes = 1024;
+inline constexpr std::int64_t kFlush = 64;  // rows added to one before that is added to its place
 
 struct Place {
   std::uint32_t base = 0;
@@ -38,6 +39,8 @@ enum class Code : std::uint8_t {
   rows,        // z[i] = sum index + b i + its rows, i64
   clip,        // clip(x, a, b, z)
   address,     // base z = x + sum index
+  zero,        // a bytes at z
+  flush,       // every kFlush of the b iterations of variable index: z += x, x = 0; a elements of m.at bytes
   chunk,       // z = variable index / a, as i64
   loop,        // variable z.base = 0; y.base walks from x.base on start
   next,        // the next of a iterations: to index, or on

@@ -32,8 +32,8 @@ Facts::Facts(const Program& p) : program(p) {
     if (p.buffers[b].role == Buffer::Role::local)
       next_local_[b] = std::exchange(first_local_[std::size_t(p.buffers[b].scope + 1)], int(b));
   number(p.body);
-  choose_blocks(*this);
   group_buffers();
+  choose_blocks(*this);
   position_ = blocks_ = 0;
   scan(p.body);
   for (const Pending& w : pending_) write_directly(w);

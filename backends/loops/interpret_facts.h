@@ -58,6 +58,8 @@ class Facts {
       if (t.sym != lane && (*this)[t.sym].varying) return true;
     return false;
   }
+  /// Buffers that may share memory have one number.
+  int group(int buffer) const { return group_[std::size_t(buffer)]; }
   /// A value read at `position` may stay where it is: nothing overwrites it while it is needed.
   bool stays(const Symbol& value, int buffer, const Affine& at, int position) const;
   /// f(index) for the locals of a loop (kNone: of the program).
@@ -95,7 +97,7 @@ class Facts {
   bool same_memory(int a, int b) const;
 
   std::vector<int> first_local_, next_local_;
-  std::vector<int> group_;                     // by buffer: buffers that may share memory are in one group
+  std::vector<int> group_;                     // by buffer
   std::vector<std::vector<Access>> accesses_;  // by group, by position
   std::vector<Pending> pending_;
   std::vector<std::vector<Pending>> written_;  // by group: stores that are done by the instruction of their value

@@ -3,6 +3,10 @@
 // A value is a place.  Where nothing overwrites a buffer too early, a load is no instruction; where nobody looks, the
 // instruction of a value writes it where the store wants it.  All others get registers, which are used again after the
 // last use.  Addresses are affine in loop variables: one base for each part that a loop moves, stepped by the loop.
+//
+// Sums are what order and rounding matter for.  A fold of lanes goes into an Accumulator, added to its element after the
+// outermost loop of which it is a reduction.  Rows that are added to one row, iteration after iteration, are first added
+// to a partial sum, kFlush of them at a time.
 #include "backends/loops/interpret_prepare.h"
 #include <algorithm>
 #include <stdexcept>
@@ -14,6 +18,7 @@ namespace jaxpp::loops::interpret {
 namespace {
 
 constexpr std::int64_t kAlign = 64;
+constexpr std::int64_t kLongestPartial = 1 << 16;  // elements
 std::int64_t aligned(std::int64_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
 std::int64_t bytes_of(const Buffer& b) { return b.size * std::int64_t(width(b.dtype)); }
 bool fits(std::int64_t at) { return at == std::int32_t(at); }
@@ -59,10 +64,20 @@ class Preparation {
     Place place;
     bool row = false;
   };
+  struct Memory {
+    std::uint32_t base;
+    std::int64_t at;
+  };
   struct Flush {  // an accumulator, to be added to an element after the loop
     Place from;
     int buffer;
     const Affine* at;
+  };
+  struct Partial {  // stands for the row of a store
+    const Store* store;
+    Memory memory;
+    Sym lane;
+    std::int64_t extent;
   };
   struct Around {
     const Loop* loop;
@@ -71,11 +86,6 @@ class Preparation {
     std::vector<Walk> walks;
     std::vector<Flush> flushes;
   };
-  struct Memory {
-    std::uint32_t base;
-    std::int64_t at;
-  };
-
   // ---- Instructions
   Ins& emit(Code c) {
     Ins& i = out_.code.emplace_back();
@@ -119,7 +129,10 @@ class Preparation {
   }
   Place fixed(Memory m);
   std::uint32_t walk(Memory from, std::size_t loop, std::int64_t step);
-  Place place(int buffer, const Affine& at);
+  Place place(Memory m, std::int64_t bytes, const Affine& at);
+  Place place(int buffer, const Affine& at) {
+    return place(memory_[std::size_t(buffer)], scale(buffer), at);
+  }
   enum : unsigned { kLoops = 1, kOnes = 2, kRowTerms = 4 };
   std::uint32_t sum(std::int64_t c, const Affine& at, unsigned which, std::int64_t k = 1);
   Place constant(const Element&);
@@ -165,6 +178,8 @@ class Preparation {
   void node(const If&);
   void node(const Call&);
   void locals(Sym scope);
+  void find_partials(const Loop&);
+  void flush_partials(std::size_t first, const Loop&);
   struct RowIndex {
     Place row;
     std::int64_t k;
@@ -184,6 +199,7 @@ class Preparation {
   std::vector<Memory> memory_;  // by buffer
   std::vector<int> loop_of_;    // by symbol: index into around_, of loop variables
   std::vector<Around> around_;
+  std::vector<Partial> partials_;
   struct WalkKey {
     std::uint32_t base, loop;
     std::int64_t at, step;
@@ -223,10 +239,9 @@ std::uint32_t Preparation::walk(Memory from, std::size_t loop, std::int64_t step
   if (fresh) a.walks.push_back({out_.bases++, from.base, from.at, step});
   return it->second;
 }
-// The address of an element; of the first lane's where they differ.  Rows of indices are left out.
-Place Preparation::place(int buffer, const Affine& at) {
-  Memory m = memory_[std::size_t(buffer)];
-  const std::int64_t bytes = scale(buffer);
+// The address of an element, so many bytes from the next one; of the first lane's where they differ.  Rows of indices are
+// left out.
+Place Preparation::place(Memory m, std::int64_t bytes, const Affine& at) {
   std::int64_t offset = at.c * bytes;
   SmallVec<std::pair<int, std::int64_t>, 8> loops;
   bool ones = false;
@@ -451,7 +466,11 @@ void Preparation::store_one(const Store& s, Value v) {
 }
 void Preparation::store_row(const Store& s, Value v) {
   const DType d = p_.buffers[std::size_t(s.buffer)].dtype;
-  const Place z = place(s.buffer, s.at);
+  const auto partial = std::find_if(partials_.begin(), partials_.end(),
+                                    [&](const Partial& x) { return x.store == &s; });
+  const Place z = partial == partials_.end()
+                      ? place(s.buffer, s.at)
+                      : place(partial->memory, scale(s.buffer), Affine::of(lane_));
   if (s.combine == Combine::set) {
     if (mask_.row) return emit_scatter(d, v, z, 1);
     return emit_unary(v.row ? copy_loop(d) : fill_loop(d), v.place, z, true);
@@ -473,7 +492,7 @@ void Preparation::fold(const Store& s, Value v) {
     emit_scatter(d, v, row, 1);
     v = {row, true};
   }
-  // A sum is added to its element after the outermost loop of which it is a reduction.
+  // A sum is added to its element after the outermost loop of which it is a reduction: nobody reads it before.
   std::size_t outermost = around_.size();
   bool computed = false;
   for (const Affine::Term& t : s.at.terms) computed |= loop_of_[std::size_t(t.sym)] < 0;
@@ -481,7 +500,7 @@ void Preparation::fold(const Store& s, Value v) {
     for (std::size_t i = around_.size(); i-- > 0;) {
       const Loop& l = *around_[i].loop;
       if (s.at.coef(l.var) || p_.buffers[std::size_t(s.buffer)].scope == l.var) break;
-      if (l.order == Order::parallel) outermost = i;
+      if (l.order == Order::parallel && l.extent > 1) outermost = i;
     }
   if (outermost < around_.size()) {
     const Place to{kSums, std::int32_t(out_.sum_bytes)};
@@ -508,6 +527,42 @@ void Preparation::locals(Sym scope) {
   });
   out_.locals = std::max(out_.locals, locals_top_);
 }
+// The rows that the loops inside add to one row, iteration after iteration of l.
+void Preparation::find_partials(const Loop& l) {
+  if (lane_ != kNone || l.order != Order::parallel || l.extent < 2 * kFlush) return;
+  for (const Node& n : l.body) {
+    const Loop* row = n.as<Loop>();
+    if (!row || row->extent > kLongestPartial || !f_.lanes[std::size_t(f_[row->var].def)]) continue;
+    each_node(row->body, [&](const Node& inside) {
+      const Store* s = inside.as<Store>();
+      if (!s) return;
+      const Buffer& b = p_.buffers[std::size_t(s->buffer)];
+      if (!accumulates(s->combine, b.dtype) || s->at.coef(row->var) != 1) return;
+      for (const Affine::Term& t : s->at.terms)
+        if (t.sym != row->var && f_[t.sym].def >= f_[l.var].def) return;
+      if (b.role == Buffer::Role::local && b.scope != kNone && f_[b.scope].def >= f_[l.var].def)
+        return;
+      const std::int64_t bytes = row->extent * std::int64_t(width(b.dtype));
+      partials_.push_back({s, {kLocals, locals_top_}, row->var, row->extent});
+      const Place z = fixed(partials_.back().memory);
+      Ins& i = emit(Code::zero);
+      i.z = z, i.a = bytes;
+      locals_top_ += aligned(bytes);
+    });
+  }
+  out_.locals = std::max(out_.locals, locals_top_);
+}
+void Preparation::flush_partials(std::size_t first, const Loop& l) {
+  for (; partials_.size() > first; partials_.pop_back()) {
+    const Partial p = partials_.back();
+    const Store& s = *p.store;
+    const DType d = p_.buffers[std::size_t(s.buffer)].dtype;
+    const Place z = place(s.buffer, s.at + Affine::of(p.lane, -1)), x = fixed(p.memory);
+    Ins& i = emit(Code::flush);
+    i.binary = combining(s.combine, d), i.z = z, i.x = x, i.a = p.extent, i.b = l.extent;
+    i.index = around_.back().variable, i.m.at = std::int32_t(width(d));
+  }
+}
 void Preparation::node(const Loop& l) {
   const int position = now();
   if (l.extent == 0) {
@@ -520,6 +575,8 @@ void Preparation::node(const Loop& l) {
     lane_ = l.var;
     rows_.start(lanes);
   }
+  const std::size_t first_partial = partials_.size();
+  find_partials(l);
   loop_of_[std::size_t(l.var)] = int(around_.size());
   around_.push_back({&l, variable, std::max<std::int64_t>(lanes, 1), {}, {}});
   emit(lanes ? Code::block_loop : Code::loop);
@@ -532,6 +589,7 @@ void Preparation::node(const Loop& l) {
   locals(l.var);
   block(l.body);
   ++position_;
+  flush_partials(first_partial, l);
   emit(lanes ? Code::block_next : Code::next);
 
   const Around done = std::move(around_.back());

@@ -1,12 +1,40 @@
-// optimize.cc -- the usual pipeline, and the list of passes by name.
+// optimize.cc -- the pipeline in front of compilation, and the list of passes by name.
 #include "backends/passes/local.h"
 #include "backends/passes/passes.h"
 
 namespace jaxpp::passes {
+namespace {
 
+constexpr int kRounds = 4;  // usual programs need two
+constexpr unsigned kAll = kFold | kSimplify | kMerge;
+
+// The sizes of a program and of the jaxprs inside, as one number: what hoist and cleanup do shows in it.
+std::size_t size_of(const JaxprBody& j) {
+  std::size_t h = 0;
+  const auto mix = [&](std::size_t v) { h = (h ^ v) * 0x9e3779b97f4a7c15u + (h >> 29); };
+  mix(j.eqns.size());
+  mix(j.invars.size());
+  mix(j.outs.size());
+  for (const Equation& e : j.eqns) {
+    if (!nests(e)) continue;
+    mix(e.in.size());
+    for (auto& s : sub_jaxprs(e)) mix(*s->memo<std::size_t>("size", [&] { return size_of(*s); }));
+  }
+  return h;
+}
+}  // namespace
+
+// Straight-line programs are done after one walk.  Loops and choices: what leaves a body, or goes into one, makes room for
+// the walk again.
 JaxprPtr optimize(const internal::JaxprBody& j) {
-  JaxprPtr p = inline_calls(j);
-  return Local(*p, kFold | kSimplify | kMerge).run();
+  JaxprPtr p = Local(*lower(j), kAll).run();
+  for (int round = 0; round < kRounds; ++round) {
+    if (std::none_of(p->eqns.begin(), p->eqns.end(), nests)) break;
+    const JaxprPtr q = cleanup(*hoist(*p));
+    if (size_of(*q) == size_of(*p)) break;
+    p = Local(*q, kAll).run();
+  }
+  return p;
 }
 
 std::span<const Pass> all() {
@@ -15,9 +43,11 @@ std::span<const Pass> all() {
       {"cse", "compute equal equations once", cse},
       {"fold", "evaluate rank-0 constants", fold},
       {"simplify", "algebraic identities that are exact", simplify},
+      {"hoist", "move loop-invariant equations in front of loops", hoist},
+      {"cleanup", "drop what scan, while and cond carry around for nothing", cleanup},
       {"inline", "replace jit by its body", inline_calls},
       {"lower", "replace every call by its body", lower},
-      {"optimize", "inline, fold, simplify, cse, dce", optimize},
+      {"optimize", "all of them, as compilation does", optimize},
   };
   return passes;
 }

@@ -220,14 +220,22 @@ Result convert_of_convert(const Match& m) {
   if (!exact(from, via) || (is_bool(m.type->dtype) && !is_bool(from))) return {};
   return m.b.add(convert_element_type_p, m.e.params_data, {*x});
 }
-// A bool made a number, compared with 0 or 1.
-template <bool Equal>
+// A bool made a number, compared with 0 or 1: what it says for False and for True.
 Result comparison_of_bool(const Match& m) {
   const Result x = inside<convert_element_type_p>(m, m.in(0));
   const auto v = number(m.b, m.in(1));
   if (!x || !v || !is_bool(m.b.type(*x)->dtype) || (*v != 0 && *v != 1)) return {};
-  const bool as_is = (*v == 1) == Equal;
-  return as_result(m, as_is ? *x : m.b.add(bitwise_not_p, {*x}));
+  const auto says = [&](double b) {
+    const Primitive* p = m.e.prim;
+    return p == &eq_p   ? b == *v
+           : p == &ne_p ? b != *v
+           : p == &lt_p ? b < *v
+           : p == &le_p ? b <= *v
+           : p == &gt_p ? b > *v
+                        : b >= *v;
+  };
+  if (says(0) == says(1)) return m.b.full(m.type, says(0));
+  return as_result(m, says(1) ? *x : m.b.add(bitwise_not_p, {*x}));
 }
 template <int K>
 Result part_of_complex(const Match& m) {
@@ -386,8 +394,12 @@ constexpr Pattern kPatterns[] = {
     {&ne_p, "x != x, of integers", compares_equal<false>},
     {&lt_p, "x < x, of integers", compares_equal<false>},
     {&gt_p, "x > x, of integers", compares_equal<false>},
-    {&eq_p, "of a bool as a number with 0 or 1", comparison_of_bool<true>},
-    {&ne_p, "of a bool as a number with 0 or 1", comparison_of_bool<false>},
+    {&eq_p, "of a bool as a number with 0 or 1", comparison_of_bool},
+    {&ne_p, "of a bool as a number with 0 or 1", comparison_of_bool},
+    {&lt_p, "of a bool as a number with 0 or 1", comparison_of_bool},
+    {&le_p, "of a bool as a number with 0 or 1", comparison_of_bool},
+    {&gt_p, "of a bool as a number with 0 or 1", comparison_of_bool},
+    {&ge_p, "of a bool as a number with 0 or 1", comparison_of_bool},
     {&bitwise_not_p, "~~x = x", involution<bitwise_not_p>},
     {&bitwise_not_p, "not (x = y) is x != y; < and the others of integers too", not_of_comparison},
     {&bitwise_and_p, "x and x = x", equal_operands},

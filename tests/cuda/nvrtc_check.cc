@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <set>
+#include <map>
 #include <sstream>
 #include "backends/cuda/driver.h"
 
@@ -13,15 +13,15 @@ using namespace jaxpp;
 
 int main(int argc, char** argv) try {
   if (argc != 3) throw std::runtime_error("usage: jaxpp_nvrtc_check ARCHITECTURE FOLDER");
-  std::set<std::string> sources;  // each once
+  std::map<std::string, std::string> sources;  // each once, with the first file it is in
   for (auto& f : std::filesystem::directory_iterator(argv[2])) {
     std::ifstream in(f.path());
     std::stringstream text;
     text << in.rdbuf();
-    sources.insert(text.str());
+    sources.emplace(text.str(), f.path().filename());
   }
   int kernels = 0, vector_loads = 0, most_registers = 0, bad = 0;
-  for (const std::string& source : sources) {
+  for (const auto& [source, file] : sources) {
     std::string why;
     const auto cubin = cuda::nvrtc_compile(source, argv[1], true, &why);
     if (!cubin) {
@@ -33,7 +33,7 @@ int main(int argc, char** argv) try {
       most_registers = std::max(most_registers, u.registers);
       if (u.spill_bytes) {
         ++bad;
-        std::printf("%s spills %d bytes\n", u.kernel.c_str(), u.spill_bytes);
+        std::printf("%s: %s spills %d bytes\n", file.c_str(), u.kernel.c_str(), u.spill_bytes);
       }
     }
     vector_loads += cubin->ptx.find(".v4.f32") != std::string::npos ||

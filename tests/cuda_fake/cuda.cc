@@ -78,12 +78,18 @@ void* at(unsigned long long p) { return reinterpret_cast<void*>(p); }
 
 EXPORT int cuInit(unsigned) { return 0; }
 EXPORT int cuDriverGetVersion(int* v) { return *v = 13000, 0; }
-EXPORT int cuGetErrorName(int e, const char** s) { return *s = e == 2 ? "CUDA_ERROR_OUT_OF_MEMORY" : "CUDA_ERROR_FAKE", 0; }
+EXPORT int cuGetErrorName(int e, const char** s) {
+  return *s = e == 2 ? "CUDA_ERROR_OUT_OF_MEMORY" : "CUDA_ERROR_FAKE", 0;
+}
 EXPORT int cuGetErrorString(int, const char** s) { return *s = "as tests want it", 0; }
 EXPORT int cuDeviceGetCount(int* n) { return *n = 1, 0; }
 EXPORT int cuDeviceGet(int* d, int i) { return *d = i, 0; }
-EXPORT int cuDeviceGetName(char* s, int n, int) { return std::snprintf(s, std::size_t(n), "fake"), 0; }
-EXPORT int cuDeviceGetAttribute(int* v, int a, int) { return *v = a == 16 ? 132 : a == 75 ? 9 : a == 76 ? 0 : 1, 0; }
+EXPORT int cuDeviceGetName(char* s, int n, int) {
+  return std::snprintf(s, std::size_t(n), "fake"), 0;
+}
+EXPORT int cuDeviceGetAttribute(int* v, int a, int) {
+  return *v = a == 16 ? 132 : a == 75 ? 9 : a == 76 ? 0 : 1, 0;
+}
 EXPORT int cuDeviceGetDefaultMemPool(void** p, int) { return *p = nullptr, 0; }
 EXPORT int cuMemPoolSetAttribute(void*, int, void*) { return 0; }
 EXPORT int cuDevicePrimaryCtxRetain(void** c, int) { return *c = nullptr, 0; }
@@ -105,7 +111,9 @@ EXPORT int cuStreamWaitEvent(Stream* s, Event* e, unsigned) {
 EXPORT int cuEventCreate(Event** e, unsigned) { return *e = new Event, 0; }
 EXPORT int cuEventDestroy_v2(Event* e) { return delete e, 0; }
 EXPORT int cuEventRecord(Event* e, Stream* s) { return *e = {s, s->enqueued}, 0; }
-EXPORT int cuEventQuery(Event* e) { return e->stream && e->stream->executed < e->position ? 600 : 0; }
+EXPORT int cuEventQuery(Event* e) {
+  return e->stream && e->stream->executed < e->position ? 600 : 0;
+}
 EXPORT int cuEventSynchronize(Event* e) {
   while (cuEventQuery(e)) advance();
   return 0;
@@ -137,7 +145,8 @@ EXPORT int cuMemcpyDtoHAsync_v2(void* to, unsigned long long from, std::size_t n
   enqueue(s, [=] { std::memcpy(to, at(from), n); });
   return 0;
 }
-EXPORT int cuMemcpyDtoDAsync_v2(unsigned long long to, unsigned long long from, std::size_t n, Stream* s) {
+EXPORT int cuMemcpyDtoDAsync_v2(unsigned long long to, unsigned long long from, std::size_t n,
+                                Stream* s) {
   if (!inside(to, n) || !inside(from, n)) return 1;
   enqueue(s, [=] { std::memmove(at(to), at(from), n); });
   return 0;
@@ -150,10 +159,12 @@ EXPORT int cuModuleLoadDataEx(void** m, const void* image, unsigned, int*, void*
   return *m = new int, 0;
 }
 EXPORT int cuModuleUnload(void* m) { return delete static_cast<int*>(m), 0; }
-EXPORT int cuModuleGetFunction(void** f, void*, const char* name) { return *f = nullptr, std::strcmp(name, "add") ? 500 : 0; }
+EXPORT int cuModuleGetFunction(void** f, void*, const char* name) {
+  return *f = nullptr, std::strcmp(name, "add") ? 500 : 0;
+}
 EXPORT int cuFuncSetAttribute(void*, int a, int v) { return a == 8 && v <= 227 << 10 ? 0 : 1; }
-EXPORT int cuLaunchKernel(void*, unsigned gx, unsigned, unsigned, unsigned bx, unsigned, unsigned, unsigned, Stream* s,
-                          void** args, void**) {
+EXPORT int cuLaunchKernel(void*, unsigned gx, unsigned, unsigned, unsigned bx, unsigned, unsigned,
+                          unsigned, Stream* s, void** args, void**) {
   const auto *a = *static_cast<const float**>(args[0]), *b = *static_cast<const float**>(args[1]);
   auto* c = *static_cast<float**>(args[2]);
   const int n = *static_cast<int*>(args[3]);
@@ -204,7 +215,9 @@ void put(int type, void* p, std::int64_t i, std::complex<double> v) {
   switch (type) {
     case 0: static_cast<float*>(p)[i] = float(v.real()); break;
     case 1: static_cast<double*>(p)[i] = v.real(); break;
-    case 2: static_cast<std::uint16_t*>(p)[i] = jaxpp::internal::float_to_half(float(v.real())); break;
+    case 2:
+      static_cast<std::uint16_t*>(p)[i] = jaxpp::internal::float_to_half(float(v.real()));
+      break;
     case 4: static_cast<std::complex<float>*>(p)[i] = std::complex<float>(v); break;
     case 5: static_cast<std::complex<double>*>(p)[i] = v; break;
     default: {
@@ -220,14 +233,17 @@ EXPORT const char* cublasLtGetStatusName(int) { return "CUBLAS_STATUS_FAKE"; }
 EXPORT const char* cublasLtGetStatusString(int) { return "as tests want it"; }
 EXPORT int cublasLtCreate(void** h) { return *h = nullptr, 0; }
 EXPORT int cublasLtDestroy(void*) { return 0; }
-EXPORT int cublasLtMatmulDescCreate(Product** p, int compute, int scale) { return *p = new Product{compute, scale}, 0; }
+EXPORT int cublasLtMatmulDescCreate(Product** p, int compute, int scale) {
+  return *p = new Product{compute, scale}, 0;
+}
 EXPORT int cublasLtMatmulDescDestroy(Product* p) { return delete p, 0; }
 EXPORT int cublasLtMatmulDescSetAttribute(Product* p, int a, const void* v, std::size_t n) {
   if ((a != 3 && a != 4) || n != 4) return 1;
   std::memcpy(&p->transposed[a - 3], v, n);
   return 0;
 }
-EXPORT int cublasLtMatrixLayoutCreate(Layout** l, int type, std::uint64_t rows, std::uint64_t columns, std::int64_t leading) {
+EXPORT int cublasLtMatrixLayoutCreate(Layout** l, int type, std::uint64_t rows,
+                                      std::uint64_t columns, std::int64_t leading) {
   if (leading < std::int64_t(rows)) return 1;
   return *l = new Layout{type, rows, columns, leading}, 0;
 }
@@ -239,18 +255,21 @@ EXPORT int cublasLtMatrixLayoutSetAttribute(Layout* l, int a, const void* v, std
 }
 EXPORT int cublasLtMatmulPreferenceCreate(Preference** p) { return *p = new Preference, 0; }
 EXPORT int cublasLtMatmulPreferenceDestroy(Preference* p) { return delete p, 0; }
-EXPORT int cublasLtMatmulPreferenceSetAttribute(Preference* p, int a, const void* v, std::size_t n) {
+EXPORT int cublasLtMatmulPreferenceSetAttribute(Preference* p, int a, const void* v,
+                                                std::size_t n) {
   if (n != (a == 1 ? 8 : 4)) return 1;
   std::uint64_t value = 0;
   std::memcpy(&value, v, n);
   p->values[a] = value;
   return 0;
 }
-EXPORT int cublasLtMatmulAlgoGetHeuristic(void*, Product* p, Layout* a, Layout* b, Layout* c, Layout*, Preference* preference,
-                                          int, Chosen* chosen, int* found) {
+EXPORT int cublasLtMatmulAlgoGetHeuristic(void*, Product* p, Layout* a, Layout* b, Layout* c,
+                                          Layout*, Preference* preference, int, Chosen* chosen,
+                                          int* found) {
   const bool t = p->transposed[0], u = p->transposed[1];
-  const bool fits = (t ? a->columns : a->rows) == c->rows && (u ? b->rows : b->columns) == c->columns &&
-                    (t ? a->rows : a->columns) == (u ? b->columns : b->rows) && preference->values.size() == 5;
+  const bool fits =
+      (t ? a->columns : a->rows) == c->rows && (u ? b->rows : b->columns) == c->columns &&
+      (t ? a->rows : a->columns) == (u ? b->columns : b->rows) && preference->values.size() == 5;
   const int type = c->type;
   const int scale = type == 2 || type == 14 ? 0 : type;
   const int compute = type == 1 || type == 5 ? 70 : 68;
@@ -258,11 +277,13 @@ EXPORT int cublasLtMatmulAlgoGetHeuristic(void*, Product* p, Layout* a, Layout* 
   chosen->algorithm[0] = preference->values[5] << 32 | preference->values[7];
   return *found = c->rows == 999 ? 0 : 1, 0;
 }
-EXPORT int cublasLtMatmul(void*, Product* p, const void* alpha, const void* a, Layout* la, const void* b, Layout* lb,
-                          const void* beta, const void* c, Layout* lc, void* d, Layout*, const std::uint64_t* algorithm,
-                          void* workspace, std::size_t bytes, Stream* s) {
+EXPORT int cublasLtMatmul(void*, Product* p, const void* alpha, const void* a, Layout* la,
+                          const void* b, Layout* lb, const void* beta, const void* c, Layout* lc,
+                          void* d, Layout*, const std::uint64_t* algorithm, void* workspace,
+                          std::size_t bytes, Stream* s) {
   if (c != d || !inside(reinterpret_cast<std::uintptr_t>(workspace), bytes) ||
-      reinterpret_cast<std::uintptr_t>(a) % (algorithm[0] >> 32) || reinterpret_cast<std::uintptr_t>(d) % std::uint32_t(algorithm[0]))
+      reinterpret_cast<std::uintptr_t>(a) % (algorithm[0] >> 32) ||
+      reinterpret_cast<std::uintptr_t>(d) % std::uint32_t(algorithm[0]))
     return 7;
   const auto al = get(p->scale, alpha, 0), be = get(p->scale, beta, 0);
   enqueue(s, [=, p = *p, la = *la, lb = *lb, lc = *lc] {
@@ -272,8 +293,12 @@ EXPORT int cublasLtMatmul(void*, Product* p, const void* alpha, const void* a, L
         for (std::uint64_t j = 0; j < lc.columns; ++j) {
           std::complex<double> sum = 0;
           for (std::uint64_t x = 0; x < k; ++x)
-            sum += get(la.type, a, t * la.stride + std::int64_t(p.transposed[0] ? x + i * la.leading : i + x * la.leading)) *
-                   get(lb.type, b, t * lb.stride + std::int64_t(p.transposed[1] ? j + x * lb.leading : x + j * lb.leading));
+            sum += get(la.type, a,
+                       t * la.stride + std::int64_t(p.transposed[0] ? x + i * la.leading
+                                                                    : i + x * la.leading)) *
+                   get(lb.type, b,
+                       t * lb.stride +
+                           std::int64_t(p.transposed[1] ? j + x * lb.leading : x + j * lb.leading));
           const std::int64_t to = t * lc.stride + std::int64_t(i + j * lc.leading);
           sum *= al;
           if (be != 0.0) sum += be * get(lc.type, c, to);
