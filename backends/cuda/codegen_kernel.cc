@@ -482,7 +482,7 @@ class Printer {
     }
     line("const int across = threadIdx.x % 32, down = threadIdx.x / 32;");
     const std::string u = wide_ ? "ull" : "u";
-    if (!around.empty()) decode(around, "(blockIdx.x / " + num(across * down) + u + ")", 1);
+    if (!around.empty()) decode(around, "blockIdx.x / " + num(across * down) + u, 1);
     const std::string type = std::string("const ") + index_type();
     line(type + " first_a = blockIdx.x % " + num(across) + " * 32, first_b = blockIdx.x / " + num(across) + u + " % " +
          num(down) + u + " * 32;");
@@ -550,7 +550,7 @@ class Printer {
            "; " + t + " += " + num(u_.threads) + ")");
       line("const " + std::string(index_type()) + " " + define(loop_.var, 'i') + " = " + begin + t + " / " +
            num(each) + ";");
-      decode(rest, "(" + t + " % " + num(each) + (wide_ ? "ull)" : "u)"), u_.vector);
+      decode(rest, t + " % " + num(each) + (wide_ ? "ull" : "u"), u_.vector);
     }
     neighbours(leaf, levels.back(), u_.vector);
     close();
@@ -816,22 +816,25 @@ class Printer {
     const std::string type = single ? index_type() : "unsigned", times = vector > 1 ? " * " + num(vector) : "";
     // Numbers count neighbours one by one where there is one level, else by the vector.
     const std::int64_t unit = single ? 1 : vector;
-    if (registers || points <= turn) {
-      const bool several = points > turn;
+    // Few rounds are unrolled: arrays become registers, and loads of all rounds can be under way at once.
+    const std::int64_t turns = rounds(t);
+    if (registers || points <= turn || (turns <= 8 && work(*t.leaf) * double(turns * vector) <= 320)) {
+      const bool several = points > turn, masked = points % turn != 0;
       if (several) {
         line("#pragma unroll");
-        open("for (int k = 0; k < " + num(rounds(t)) + "; ++k)");
+        open("for (int k = 0; k < " + num(turns) + "; ++k)");
       }
       slot_ = registers ? (several ? "k" : "0") : "";
-      const std::string number = (several ? "(k * " + num(u_.group) + " + lane)" : "lane") + (single ? times : "");
-      if (points % turn)
+      const std::string number =
+          several ? "(k * " + num(u_.group) + " + lane)" + (single ? times : "") : "lane" + (single ? times : "");
+      if (masked)
         open("if (const " + type + " " + f + " = " + number + "; " + f + " < " + num(points / unit) + ")");
       else {
-        open("");
+        if (!several) open("");
         line("const " + type + " " + f + " = " + number + ";");
       }
       leaf(t, f, vector, single);
-      close();
+      if (masked || !several) close();
       if (several) close();
       slot_.clear();
     } else {

@@ -169,11 +169,15 @@ void Builder::cumulative(Scope& s, const Equation& e) {
   Space q = space(lanes);
   const E nothing = make_constant(loops::identity(c, d));
   store(*loop->init, {.value = sum, .at = q.at, .rhs = nothing, .pinned = true}, q.dims);
+  const int next = value(nullptr, d, lanes);
   q = space(lanes);
-  const E next = step(make_read(sum, d, q.at), convert(get(s, e.in[0], in_time(q.at)), d));
-  store(*loop->body, {.value = sum, .at = q.at, .rhs = next, .pinned = true}, q.dims);
+  const E step_of_x = step(make_read(sum, d, q.at), convert(get(s, e.in[0], in_time(q.at)), d));
+  store(*loop->body, {.value = next, .at = q.at, .rhs = step_of_x, .pinned = true}, q.dims);
   q = space(lanes);
-  const E y = convert(make_read(sum, d, q.at), t->dtype);
+  store(*loop->body,
+        {.value = sum, .at = q.at, .rhs = make_read(next, d, q.at), .pinned = true}, q.dims);
+  q = space(lanes);
+  const E y = convert(make_read(next, d, q.at), t->dtype);
   store(*loop->body, {.value = out, .at = in_time(q.at), .rhs = y, .pinned = true}, q.dims);
   finish(*s.region, std::move(loop));
   bind(s, e.out, whole(out));

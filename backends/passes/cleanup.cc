@@ -564,6 +564,8 @@ void Cleaner::choice(const Equation& e, const CondParams& p, Atoms in) {
   give(e, results);
 }
 
+JaxprPtr cleaned(const JaxprBody& j) { return Cleaner(j).run(); }
+
 JaxprPtr Cleaner::run() {
   for (const Equation& e : from_.eqns) {
     if (!nests(e)) {
@@ -571,7 +573,7 @@ JaxprPtr Cleaner::run() {
       continue;
     }
     const auto params =
-        map_sub_jaxprs(e, [](const JaxprPtr& s) { return on_nested("cleanup", cleanup, s); });
+        map_sub_jaxprs(e, [](const JaxprPtr& s) { return on_nested("cleanup", cleaned, s); });
     Atoms in;
     for (auto& a : e.in) in.push_back(get(a));
     if (e.prim == &scan_p)
@@ -587,6 +589,6 @@ JaxprPtr Cleaner::run() {
 }
 }  // namespace
 
-JaxprPtr cleanup(const JaxprBody& j) { return dce(*Cleaner(j).run()); }
+JaxprPtr cleanup(const JaxprBody& j) { return dce(*cleaned(j)); }
 
 }  // namespace jaxpp::passes

@@ -6,8 +6,10 @@
 
 namespace jaxpp::passes {
 namespace {
-std::size_t mixed(std::size_t h, std::size_t v) {
-  return (h ^ v) * 0x9e3779b97f4a7c15u + (h >> 29);
+std::size_t mixed(std::size_t h, std::size_t v) {  // every bit of v changes every bit of the result
+  h = (h ^ v) * 0xff51afd7ed558ccdu;
+  h = (h ^ (h >> 32)) * 0xc4ceb9fe1a85ec53u;
+  return h ^ (h >> 29);
 }
 // x + y = y + x for every value, complex ones too.
 bool commutes(const Primitive* p) {
@@ -20,7 +22,7 @@ bool commutes(const Primitive* p) {
 
 // Large constants are compared by identity, rank-0 ones by value.
 std::size_t hash_value(const Atom& a) {
-  if (a.is_var()) return std::size_t(a.var()) * 2 + 1;
+  if (a.is_var()) return mixed(1, a.var());
   if (a.is_zero()) return 0;
   const Node* n = a.node();
   const std::size_t h = std::hash<const void*>()(n->type);

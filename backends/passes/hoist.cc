@@ -72,11 +72,11 @@ class Invariants {
  private:
   const JaxprBody& j_;
   const std::size_t consts_;
-  std::vector<char> outside_;  // of each equation: moved
+  std::vector<char> outside_, stays_;  // of each equation: moved; needed in the loop all the same
 };
 
 Invariants::Invariants(const JaxprBody& j, std::size_t consts, std::size_t ys, bool speculative)
-    : j_(j), consts_(consts), outside_(j.eqns.size()) {
+    : j_(j), consts_(consts), outside_(j.eqns.size()), stays_(j.eqns.size(), 1) {
   constexpr std::int64_t kVaries = -1;
   std::vector<std::int64_t> made_of(j.types.size(), kVaries);  // bytes that a constant value is made of
   for (std::size_t i = 0; i < consts; ++i) made_of[j.invars[i]] = bytes(j.types[j.invars[i]]);
@@ -108,6 +108,7 @@ Invariants::Invariants(const JaxprBody& j, std::size_t consts, std::size_t ys, b
   std::vector<char> wanted(j.types.size());  // outside
   for (std::size_t i = j.eqns.size(); i-- > 0;) {
     if (!constant[i]) continue;
+    stays_[i] = 0;
     const Equation& e = j.eqns[i];
     std::int64_t from = 0, to = 0;
     bool inside = false, as_y = false, out = false;
@@ -125,6 +126,7 @@ Invariants::Invariants(const JaxprBody& j, std::size_t consts, std::size_t ys, b
         if (stacked[v] || in_loop[v]) crossing.push_back(v);
       out = true;
     } else if (inside) {
+      stays_[i] = 1;
       for (auto& a : e.in)
         if (a.is_var()) in_loop[a.var()] = 1;
     }
@@ -159,20 +161,9 @@ JaxprPtr Invariants::rest() const {
   for (std::size_t i = 0; i < consts_; ++i) input(j_.invars[i]);
   for (Var v : crossing) input(v);
   for (std::size_t i = consts_; i < j_.invars.size(); ++i) input(j_.invars[i]);
-  std::vector<char> crosses(j_.types.size());
-  for (Var v : crossing) crosses[v] = 1;
-  for (const Equation& e : j_.eqns) {
-    // An equation that moved may have a copy here, unless all its results are given.
-    bool given = e.n_out > 0;
-    for (Var v = e.out; v < e.out + e.n_out; ++v) given = given && crosses[v];
-    if (given) continue;
-    std::vector<Atom> keep;
-    for (Var v = e.out; v < e.out + e.n_out; ++v) keep.push_back(r.get(Atom::var(v)));
-    r.copy(e, e.params_data);
-    for (Var v = e.out; v < e.out + e.n_out; ++v)
-      if (crosses[v]) r.set(v, keep[v - e.out]);
-  }
-  return dce(*r.finish());
+  for (std::size_t i = 0; i < j_.eqns.size(); ++i)
+    if (stays_[i]) r.copy(j_.eqns[i], j_.eqns[i].params_data);
+  return r.finish();
 }
 
 Operands with(std::span<const Atom> head, std::span<const Atom> more) {

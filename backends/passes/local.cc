@@ -106,8 +106,7 @@ JaxprPtr Local::run() {
     const Var v = push(std::move(n), types, mergeable);
     for (std::uint32_t i = 0; i < e.n_out; ++i) set(e.out + i, Atom::var(v + i));
   }
-  JaxprPtr done = finish();
-  return steps_ & kSimplify ? dce(*done) : done;  // what patterns made and did not use
+  return finish();
 }
 
 Result Local::simplified(const Equation& e, Type t) {

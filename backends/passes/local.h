@@ -43,7 +43,7 @@ using Operands = SmallVec<Atom, 2>;
 class Local : public Rewriter {
  public:
   Local(const JaxprBody& from, unsigned steps);
-  /// The whole walk.
+  /// The whole walk.  Patterns may leave equations that nothing uses.
   JaxprPtr run();
 
   /// The single result of a new equation, after all steps.

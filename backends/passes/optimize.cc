@@ -27,12 +27,13 @@ std::size_t size_of(const JaxprBody& j) {
 // Straight-line programs are done after one walk.  Loops and choices: what leaves a body, or goes into one, makes room for
 // the walk again.
 JaxprPtr optimize(const internal::JaxprBody& j) {
-  JaxprPtr p = Local(*lower(j), kAll).run();
+  const auto walk = [](const JaxprBody& b) { return dce(*Local(b, kAll).run()); };
+  JaxprPtr p = walk(*lower(j));
   for (int round = 0; round < kRounds; ++round) {
     if (std::none_of(p->eqns.begin(), p->eqns.end(), nests)) break;
     const JaxprPtr q = cleanup(*hoist(*p));
     if (size_of(*q) == size_of(*p)) break;
-    p = Local(*q, kAll).run();
+    p = walk(*q);
   }
   return p;
 }

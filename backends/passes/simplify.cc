@@ -425,6 +425,6 @@ constexpr Pattern kPatterns[] = {
 
 std::span<const Pattern> algebra_patterns() { return kPatterns; }
 
-JaxprPtr simplify(const JaxprBody& j) { return Local(j, kSimplify).run(); }
+JaxprPtr simplify(const JaxprBody& j) { return dce(*Local(j, kSimplify).run()); }
 
 }  // namespace jaxpp::passes
