@@ -38,8 +38,7 @@ Array of_bytes(DType d, std::int64_t n, int byte) {
 Arrays outputs_of(const Program& p) {
   Arrays out(std::size_t(p.outputs));
   for (const Buffer& b : p.buffers)
-    if (b.role == Buffer::Role::output)
-      out[std::size_t(b.index)] = of_bytes(b.dtype, b.size, 0xff);
+    if (b.role == Buffer::Role::output) out[std::size_t(b.index)] = of_bytes(b.dtype, b.size, 0xff);
   return out;
 }
 Arrays run(const Interpreter& i, const Arrays& in) {
@@ -136,9 +135,7 @@ class Reference {
     at(i.sym).dtype = i.dtype;
     convert_loop(DType::i64, i.dtype)(&v, at(i.sym).bits, 1);
   }
-  void node(const loops::Clip& c) {
-    at(c.sym).index = std::clamp(number(at(c.arg)), c.lo, c.hi);
-  }
+  void node(const loops::Clip& c) { at(c.sym).index = std::clamp(number(at(c.arg)), c.lo, c.hi); }
   void node(const loops::Load& l) {
     at(l.sym).dtype = p_.buffers[std::size_t(l.buffer)].dtype;
     std::memcpy(at(l.sym).bits, element(l.buffer, at(l.at)), width(at(l.sym).dtype));
@@ -161,7 +158,8 @@ class Reference {
     std::vector<Array> x, y(c.out.size());
     for (auto& o : c.in) {
       x.push_back(Array::make(o.type));
-      if (o.type->size) std::memcpy(x.back().data<char>(), element(o.buffer, at(o.at)), bytes_of(x.back()));
+      if (o.type->size)
+        std::memcpy(x.back().data<char>(), element(o.buffer, at(o.at)), bytes_of(x.back()));
     }
     c.prim->bind(x, c.view(), y.data(), c.loc);
     for (std::size_t k = 0; k < y.size(); ++k)
@@ -218,8 +216,8 @@ const char* const kSizes[] = {"1", "2", "3", "31", "64", "100", "1023", "1024", 
 namespace {
 
 // y = op(x...) over n elements, by a program.
-Array apply_in_program(const Primitive& p, const std::shared_ptr<const void>& params, const Arrays& x,
-                       DType result, int number) {
+Array apply_in_program(const Primitive& p, const std::shared_ptr<const void>& params,
+                       const Arrays& x, DType result, int number) {
   Program q;
   const Sym i = q.next_sym++;
   loops::Loop loop;
@@ -237,7 +235,8 @@ Array apply_in_program(const Primitive& p, const std::shared_ptr<const void>& pa
              .size = a.size(),
              .index = q.inputs};
     let.args.push_back(q.next_sym++);
-    loop.body.push_back(loops::Load{let.args.back(), q.inputs++, a.size() == 1 ? Affine(0) : Affine::of(i)});
+    loop.body.push_back(
+        loops::Load{let.args.back(), q.inputs++, a.size() == 1 ? Affine(0) : Affine::of(i)});
     q.buffers.push_back(b);
   }
   let.sym = q.next_sym;
@@ -324,7 +323,8 @@ TEST_CASE("interpreter: other elementwise operations", "[loops]") {
       same(select_n_p, nullptr, {index, x, y, x}, t);
       if (!is_complex(t)) {
         same(clamp_p, nullptr, {y, x, x}, t);
-        if (n > 1) CHECK(Array(apply_in_program(clamp_p, nullptr, {x, one, other}, t, 0)).size() == n);
+        if (n > 1)
+          CHECK(Array(apply_in_program(clamp_p, nullptr, {x, one, other}, t, 0)).size() == n);
       }
       if (!is_bool(t))
         for (std::int64_t power : {-5, -2, -1, 0, 1, 2, 3, 4, 13})
@@ -344,7 +344,8 @@ TEST_CASE("interpreter: other elementwise operations", "[loops]") {
         same(conj_p, nullptr, {x}, t);
       }
     }
-    same(bitcast_convert_type_p, shared(ConvertParams{u32}), {random.array(f32, {n}, 0, 9, true)}, u32);
+    same(bitcast_convert_type_p, shared(ConvertParams{u32}), {random.array(f32, {n}, 0, 9, true)},
+         u32);
     for (int number : {0, 1}) {
       Arrays words;
       for (int k = 0; k < 4; ++k) words.push_back(random.array(u32, {n}, 0, 4e9));
@@ -501,9 +502,13 @@ TEST_CASE("interpreter: every way to combine, to one element and to several", "[
       if (bits ? is_inexact(t) : is_bool(t) && !order) continue;
       if (order && is_complex(t)) continue;
       for (const char* n : kSizes) {
-        if (width(t) == 2 && is_float(t) && !order && std::atoi(n) > 64) continue;  // the reference drifts
+        if (width(t) == 2 && is_float(t) && !order && std::atoi(n) > 64)
+          continue;  // the reference drifts
         INFO(name(t) << " " << op << " " << n);
-        const double tolerance = !is_inexact(t) || order ? 0 : t == f16 || t == bf16 ? 0.05 : t == f32 || t == c64 ? 1e-4 : 1e-12;
+        const double tolerance = !is_inexact(t) || order ? 0
+                                 : t == f16 || t == bf16 ? 0.05
+                                 : t == f32 || t == c64  ? 1e-4
+                                                         : 1e-12;
         const std::string text = replaced(replaced(replaced(R"(
 in x0: T[M]
 in x1: i32[N]
@@ -544,13 +549,17 @@ parallel i3 < N
     y3[3*i3] OP %5
   else
     y0[1] OP %1
-)", "T", name(t)), "OP", op), "M]", std::to_string(3 * std::atoi(n)) + "]");
+)",
+                                                            "T", name(t)),
+                                                   "OP", op),
+                                          "M]", std::to_string(3 * std::atoi(n)) + "]");
         const Program p = read(replaced(text, "N", n));
         Arrays in = random_inputs(p);
         jaxpp::testing::Random random(3);
         if (*op == '*')  // products stay near 1
           for (std::size_t k : {0, 3})
-            in[k] = random.array(t, {in[k].size()}, is_inexact(t) ? 0.999 : 1, is_inexact(t) ? 1.001 : 3);
+            in[k] = random.array(t, {in[k].size()}, is_inexact(t) ? 0.999 : 1,
+                                 is_inexact(t) ? 1.001 : 3);
         in[1] = random.array(i32, {in[1].size()}, 0, 8, true);
         in[2] = random.array(b1, {in[2].size()}, 0, 1);
         CHECK(check(replaced(text, "N", n), in, tolerance) == "");
@@ -566,7 +575,9 @@ in x0: T[1000000]
 out y0: T[1]
 %0: T = 0
 y0[0] = %0
-)") + extra, "T", name(t)), "N", "1000000"));
+)") + extra,
+                                             "T", name(t)),
+                                    "N", "1000000"));
     jaxpp::testing::Random random(2);
     const Array x = random.array(t, {n}, 0, 1);
     long double exact = 0;
@@ -788,7 +799,8 @@ TEST_CASE("interpreter: value and gradient in one loop", "[loops]") {
 
 TEST_CASE("interpreter: row kernels", "[loops]") {
   const Poison poison;
-  for (auto [r, c] : {std::pair(1, 1), {1, 1000}, {3, 1025}, {100, 100}, {2000, 4}, {1025, 2}, {50, 1}}) {
+  for (auto [r, c] :
+       {std::pair(1, 1), {1, 1000}, {3, 1025}, {100, 100}, {2000, 4}, {1025, 2}, {50, 1}}) {
     std::string t = replaced(kSoftmax, "NN", std::to_string(r * c));
     t = replaced(replaced(t, "R\n", std::to_string(r) + "\n"), "C", std::to_string(c));
     INFO(r << " x " << c);
@@ -1106,8 +1118,8 @@ parallel i1 < N grain G chunk i2
 )";
   for (auto [n, grain] : {std::pair(1000, 256), {1024, 1024}, {5000, 2048}, {7, 3}, {3000, 1300}}) {
     INFO(n << " by " << grain);
-    CHECK(check(replaced(replaced(replaced(t, "N", std::to_string(n)), "G", std::to_string(grain)), "K",
-                         std::to_string((n + grain - 1) / grain)),
+    CHECK(check(replaced(replaced(replaced(t, "N", std::to_string(n)), "G", std::to_string(grain)),
+                         "K", std::to_string((n + grain - 1) / grain)),
                 {}, 1e-5) == "");
   }
 }
@@ -1173,7 +1185,8 @@ TEST_CASE("interpreter: a callback may throw, keep its operand, and run programs
     kept = x[0];
     y.push_back(x[0] * 10.);
     if (++calls == 2) throw std::runtime_error("not today");
-    if (inner && calls < 6) CHECK(run(*inner, {x[0]})[0].to_vector() == std::vector{-20 * x[0].item<double>(), -20.});
+    if (inner && calls < 6)
+      CHECK(run(*inner, {x[0]})[0].to_vector() == std::vector{-20 * x[0].item<double>(), -20.});
   }));
   const Interpreter interpreter(p);
   const Array x(std::vector<double>{1, 2});
@@ -1187,7 +1200,8 @@ TEST_CASE("interpreter: a callback may throw, keep its operand, and run programs
   CHECK_THAT(message([&] { run(wrong, {x}); }), Contains("pure_callback") && Contains("[E11]"));
 }
 
-TEST_CASE("interpreter: programs inside programs, deeper than the thread's memory is long", "[loops]") {
+TEST_CASE("interpreter: programs inside programs, deeper than the thread's memory is long",
+          "[loops]") {
   // Every level needs a frame of its own while those below are still in use.
   const Interpreter* self = nullptr;
   int depth = 0;
@@ -1246,7 +1260,8 @@ parallel i0 < 3
 }
 
 TEST_CASE("interpreter: many threads at once", "[loops]") {
-  const Interpreter softmax(read(replaced(replaced(replaced(kSoftmax, "NN", "3000"), "R\n", "30\n"), "C", "100"))),
+  const Interpreter softmax(
+      read(replaced(replaced(replaced(kSoftmax, "NN", "3000"), "R\n", "30\n"), "C", "100"))),
       scalar(read(R"(
 in x0: f64[1]
 out y0: f64[1]
@@ -1283,17 +1298,21 @@ class RandomProgram {
     if (pick(4) == 0) n_ = std::min<std::int64_t>(n_, 40);
   }
   std::string text() {
-    const std::string n = std::to_string(n_), n4 = std::to_string(4 * n_), n8 = std::to_string(8 * n_);
-    std::string t = "in x0: f64[" + n4 + "]\nin x1: i32[" + n4 + "]\nin x2: f64[16]\nout y0: f64[" + n8 +
-                    "]\nout y1: i32[8]\nout y2: f64[8]\nout y3: i32[8]\n";
-    t += "parallel i9 < 8\n  %902: i32 = 0\n  %903: f64 = 0\n  y1[i9] = %902\n  y2[i9] = %903\n  y3[i9] = %902\n";
+    const std::string n = std::to_string(n_), n4 = std::to_string(4 * n_),
+                      n8 = std::to_string(8 * n_);
+    std::string t = "in x0: f64[" + n4 + "]\nin x1: i32[" + n4 + "]\nin x2: f64[16]\nout y0: f64[" +
+                    n8 + "]\nout y1: i32[8]\nout y2: f64[8]\nout y3: i32[8]\n";
+    t += "parallel i9 < 8\n  %902: i32 = 0\n  %903: f64 = 0\n  y1[i9] = %902\n  y2[i9] = %903\n  "
+         "y3[i9] = %902\n";
     lane_ = "i0";
     Scope scope;
     scope.d = {"%901"};
     scope.i = {"%900"};
-    const std::string body = loop_body(scope, 1, 0, 6 + pick(8)), zeros = "  %900: i32 = 0\n  %901: f64 = 0\n";
+    const std::string body = loop_body(scope, 1, 0, 6 + pick(8)),
+                      zeros = "  %900: i32 = 0\n  %901: f64 = 0\n";
     const std::size_t after = body.find("  t0[");  // behind the declarations
-    return t + (pick(4) ? "parallel" : "serial") + " i0 < " + n + "\n" + body.substr(0, after) + zeros + body.substr(after);
+    return t + (pick(4) ? "parallel" : "serial") + " i0 < " + n + "\n" + body.substr(0, after) +
+           zeros + body.substr(after);
   }
 
  private:
@@ -1303,8 +1322,8 @@ class RandomProgram {
     int size;
   };
   struct Scope {
-    std::vector<std::string> d, i, b, clip;  // values in scope; indices below 8
-    std::vector<Local> own, readable;        // own: may be stored to
+    std::vector<std::string> d, i, b, clip;          // values in scope; indices below 8
+    std::vector<Local> own, readable;                // own: may be stored to
     std::vector<std::pair<std::string, int>> loops;  // variables of inner loops
     bool parallel = false;                           // one of these is parallel
   };
@@ -1322,9 +1341,11 @@ class RandomProgram {
     const std::size_t whiles = counters_.size();
     for (int k = pick(2) + 1; k-- > 0;) {
       const Local l{"t" + std::to_string(locals_++), pick(2) ? 'd' : 'i', 1 + pick(3)};
-      declared += pad(depth) + "local " + l.name + (l.type == 'd' ? ": f64[" : ": i32[") + std::to_string(l.size) + "]\n";
+      declared += pad(depth) + "local " + l.name + (l.type == 'd' ? ": f64[" : ": i32[") +
+                  std::to_string(l.size) + "]\n";
       for (int e = 0; e < l.size; ++e)
-        t += pad(depth) + l.name + "[" + std::to_string(e) + "] = " + any(l.type == 'd' ? s.d : s.i) + "\n";
+        t += pad(depth) + l.name + "[" + std::to_string(e) +
+             "] = " + any(l.type == 'd' ? s.d : s.i) + "\n";
       s.own.push_back(l);
       s.readable.push_back(l);
     }
@@ -1385,24 +1406,29 @@ class RandomProgram {
       case 3:
       case 4: {
         static const char* const ops[] = {"add", "sub", "max", "min", "mul"};
-        const std::string t = line(depth, v + ": f64 = " + ops[pick(5)] + " " + any(s.d) + " " + any(s.d));
+        const std::string t =
+            line(depth, v + ": f64 = " + ops[pick(5)] + " " + any(s.d) + " " + any(s.d));
         s.d.push_back(v);
         return t;
       }
       case 5: {
         static const char* const ops[] = {"add", "sub", "max", "min", "and", "xor"};
-        const std::string t = line(depth, v + ": i32 = " + ops[pick(6)] + " " + any(s.i) + " " + any(s.i));
+        const std::string t =
+            line(depth, v + ": i32 = " + ops[pick(6)] + " " + any(s.i) + " " + any(s.i));
         s.i.push_back(v);
         return t;
       }
       case 6: {
-        const std::string c = line(depth, v + ": bool = lt " + (pick(2) ? any(s.d) + " " + any(s.d) : any(s.i) + " " + any(s.i)));
+        const std::string c =
+            line(depth, v + ": bool = lt " +
+                            (pick(2) ? any(s.d) + " " + any(s.d) : any(s.i) + " " + any(s.i)));
         s.b.push_back(v);
         return c;
       }
       case 7: {
         if (s.b.empty()) return "";
-        const std::string t = line(depth, v + ": f64 = select_n " + any(s.b) + " " + any(s.d) + " " + any(s.d));
+        const std::string t =
+            line(depth, v + ": f64 = select_n " + any(s.b) + " " + any(s.d) + " " + any(s.d));
         s.d.push_back(v);
         return t;
       }
@@ -1418,7 +1444,8 @@ class RandomProgram {
       case 11: {
         if (s.own.empty()) return "";
         const Local& l = any(s.own);
-        if (l.type == 'i') return line(depth, element(l, s) + (pick(2) ? " = " : " ^= ") + any(s.i));
+        if (l.type == 'i')
+          return line(depth, element(l, s) + (pick(2) ? " = " : " ^= ") + any(s.i));
         std::string t = line(depth, v + ": f64 = tanh " + any(s.d));
         s.d.push_back(v);
         return t + line(depth, element(l, s) + (pick(3) ? " = " : " max= ") + v);
@@ -1443,19 +1470,25 @@ class RandomProgram {
       case 14:
       case 15: {
         if (s.b.empty()) return "";
-        std::string t = line(depth, "if " + any(s.b)) + block(s, depth + 1, nesting + 1, 1 + pick(4));
+        std::string t =
+            line(depth, "if " + any(s.b)) + block(s, depth + 1, nesting + 1, 1 + pick(4));
         t += pad(depth + 1) + fresh() + ": f64 = 1\n";  // never empty
-        if (pick(2)) t += line(depth, "else") + block(s, depth + 1, nesting + 1, 1 + pick(4)) + pad(depth + 1) + fresh() + ": f64 = 1\n";
+        if (pick(2))
+          t += line(depth, "else") + block(s, depth + 1, nesting + 1, 1 + pick(4)) +
+               pad(depth + 1) + fresh() + ": f64 = 1\n";
         return t;
       }
       case 16:
       case 17: {
-        const std::string c = "c" + std::to_string(locals_++), k = fresh(), one = fresh(), limit = fresh();
+        const std::string c = "c" + std::to_string(locals_++), k = fresh(), one = fresh(),
+                          limit = fresh();
         counters_.push_back(c);
-        std::string t = line(depth, c + "[0] = %900") + line(depth, one + ": i32 = 1") + line(depth, limit + ": i32 = 11");
+        std::string t = line(depth, c + "[0] = %900") + line(depth, one + ": i32 = 1") +
+                        line(depth, limit + ": i32 = 11");
         t += line(depth, "while") + line(depth + 1, k + " = " + c + "[0]");
         const std::string to = fresh();
-        t += line(depth + 1, to + ": i32 = min " + limit + " " + any(s.i)) + line(depth + 1, v + ": bool = lt " + k + " " + to);
+        t += line(depth + 1, to + ": i32 = min " + limit + " " + any(s.i)) +
+             line(depth + 1, v + ": bool = lt " + k + " " + to);
         t += line(depth, "do " + v) + line(depth + 1, c + "[0] += " + one);
         return t + block(s, depth + 1, nesting + 1, 1 + pick(5));
       }
@@ -1464,7 +1497,8 @@ class RandomProgram {
         const int extent = 1 + pick(3);
         Scope inner = s;
         inner.loops.push_back({i, extent});
-        return line(depth, "serial " + i + " < " + std::to_string(extent)) + loop_body(inner, depth + 1, nesting + 1, 1 + pick(5));
+        return line(depth, "serial " + i + " < " + std::to_string(extent)) +
+               loop_body(inner, depth + 1, nesting + 1, 1 + pick(5));
       }
       default: {  // parallel: what it writes outside is combined, or at its own index
         const std::string i = "i" + std::to_string(10 + locals_++);
@@ -1472,7 +1506,8 @@ class RandomProgram {
         Scope inner = s;
         inner.own.clear();
         inner.parallel = true;
-        return line(depth, "parallel " + i + " < " + std::to_string(extent)) + loop_body(inner, depth + 1, nesting + 1, 1 + pick(5));
+        return line(depth, "parallel " + i + " < " + std::to_string(extent)) +
+               loop_body(inner, depth + 1, nesting + 1, 1 + pick(5));
       }
     }
   }

@@ -281,9 +281,13 @@ class Printer {
     each_access(l.body, [&](const Access& a) {
       walks_local |= f_.buffer(a.buffer).role == Buffer::Role::local && a.at->coef(l.var);
     });
+    for (auto& [node, sum] : sums_) walks_local |= sum.at.coef(l.var) != 0;
     bool loops = false;
     each_node(l.body, [&](const Node& n) { loops |= n.as<While>() != nullptr; });
-    if (walks_local && !loops && l.extent <= 32 && cost <= 1024) line("#pragma unroll");
+    if (walks_local && words_ > kMostWords)
+      line("#pragma unroll 1");  // unrolled, the arrays would be registers, of which there are too few
+    else if (walks_local && !loops && l.extent <= 32 && cost <= 1024)
+      line("#pragma unroll");
     const std::string i = define(l.var, 'i');
     open("for (" + std::string(index_type()) + " " + i + " = 0; " + i + " < " + num(l.extent) + "; ++" + i + ")");
     locals(l.var);
@@ -386,10 +390,29 @@ class Printer {
       line(type + " " + s.name + " = " + none(*s.store) + ";");
     } else {
       line(type + " " + s.name + "[" + num(all) + "];");
-      line("#pragma unroll");
+      words_ += all * words(s.store->buffer);
+      line(words_ > kMostWords ? "#pragma unroll 1" : "#pragma unroll");
       line("for (int l = 0; l < " + num(all) + "; ++l) " + s.name + "[l] = " + none(*s.store) + ";");
     }
     return s;
+  }
+  // ---- Arrays that each thread keeps: in registers while they are small
+  static constexpr std::int64_t kMostWords = 64;
+  std::int64_t words(int buffer) const {
+    return std::int64_t(std::max<std::size_t>(width(f_.buffer(buffer).dtype), 4) / 4);
+  }
+  void count_arrays() {
+    std::set<Sym> scopes{loop_.var};
+    each_node(loop_.body, [&](const Node& n) {
+      if (auto* l = n.as<Loop>()) scopes.insert(l->var);
+    });
+    for (std::size_t i = 0; i < f_.program.buffers.size(); ++i) {
+      const Buffer& b = f_.program.buffers[i];
+      if (b.role != Buffer::Role::local || b.size < 2 || !scopes.count(b.scope)) continue;
+      const auto it = storage_.find(int(i));
+      if (it == storage_.end() || it->second == Storage::thread || it->second == Storage::copies)
+        words_ += b.size * words(int(i));
+    }
   }
   // The result of `a`, of every thread of the group, in all of them.
   std::string reduced(const Store& s, const std::string& a) {
@@ -448,6 +471,7 @@ class Printer {
     comment_ = "// A thread for " + (u_.vector == 1 ? std::string("each") : "every " + num(u_.vector)) + " of " +
                extents(levels) + " iterations.\n";
     grid(ceil_div(threads, u_.threads));
+    count_arrays();
     const std::string t = global_number(u_.threads, "threadIdx.x");
     if (threads % u_.threads) line("if (" + t + " >= " + num(threads) + ") return;");
     decode(levels, t, u_.vector);
@@ -518,6 +542,7 @@ class Printer {
     comment_ = "// Sums over " + extents(levels) + " iterations" +
                (chunks > 1 ? ", " + num(grain) + " of the first loop for each of " + num(chunks) + " blocks" : "") + ".\n";
     grid(chunks);
+    count_arrays();
     if (m.chunk != kNone) {
       define(m.chunk, 'h');
       line("const int " + name(m.chunk) + " = blockIdx.x;");
@@ -562,6 +587,14 @@ class Printer {
         line("const " + std::string(type_name(f_.buffer(s.buffer).dtype)) + " " + r + " = " + reduced(s, from) + ";");
         line("if (threadIdx.x == 0) " + to + " = " + (u_.assigns.count(s.buffer) ? r : combined(s.combine, to, r)) + ";");
       };
+      if (a.walked && a.size > 1 && words_ > kMostWords) {
+        names_[kElement] = "e";
+        line("#pragma unroll 1");
+        open("for (int e = 0; e < " + num(a.size) + "; ++e)");
+        result(a.name + "[e]", (m.chunk != kNone ? Affine::of(m.chunk, a.size) : Affine()) + Affine::of(kElement));
+        close();
+        continue;
+      }
       for (std::int64_t e = 0; e < a.size; ++e)
         result(a.element(e), !a.walked  ? s.at
                              : m.chunk != kNone ? Affine::of(m.chunk, a.size) + Affine(e)
@@ -679,6 +712,7 @@ class Printer {
   void rows() {
     facts_ = row_facts(f_.program, loop_, u_);
     storage_ = facts_.storage;
+    count_arrays();
     barriers_ = barriers(f_, loop_, u_, facts_);
     const auto loops = chain(loop_, Marks::Bind::block);
     const auto levels = levels_of(loops);
@@ -859,6 +893,8 @@ class Printer {
   Kernel k_;
   std::string out_, indent_, comment_;
   bool wide_ = false;
+  std::int64_t words_ = 0;                 // of 4 bytes, in arrays that each thread keeps
+  static constexpr Sym kElement = -2;      // in names_: the element of an array of partial results
   std::unordered_map<Sym, std::string> names_;
   std::map<char, int> counters_;
   std::map<int, Storage> storage_;

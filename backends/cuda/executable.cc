@@ -342,7 +342,11 @@ std::vector<Device> devices(Device::Platform p, std::string* why_none) {
   return f.devices();
 }
 std::shared_ptr<const Executable> compile(const JaxprBody& j, Device d) {
-  return std::make_shared<CudaExecutable>(passes::optimize(j), runtime(d));
+  JaxprPtr better = [&] {
+    Slice slice("passes", "optimize");
+    return passes::optimize(j);
+  }();
+  return std::make_shared<CudaExecutable>(std::move(better), runtime(d));
 }
 Array to_device(const Array& host, Device d) {
   Runtime& r = runtime(d);

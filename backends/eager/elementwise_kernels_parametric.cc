@@ -136,9 +136,8 @@ BlockOp round_op(Params p, DTypes, DType z) {
 template <class T>
 void precision_loop(const BlockArgs& a, std::int64_t n) {
   const auto to = *static_cast<const PrecisionParams*>(a.params);
-  map<T, T>(a.x[0], a.z[0], n, [to](T v) {
-    return scalar::reduce_precision(v, to.exponent_bits, to.mantissa_bits);
-  });
+  map<T, T>(a.x[0], a.z[0], n,
+            [to](T v) { return scalar::reduce_precision(v, to.exponent_bits, to.mantissa_bits); });
 }
 BlockOp reduce_precision_op(Params p, DTypes, DType z) {
   return by_dtype(z, [&](auto t) -> BlockOp {

@@ -593,9 +593,23 @@ E Builder::compute(Scope& s, const std::vector<Dim>& dims, const E& rhs) {
   store(*s.region, {.value = v, .at = at, .rhs = rhs}, std::move(own));
   return make_read(v, rhs->dtype, std::move(at));
 }
+namespace {
+// Views of views stay small: an element at a computed index is read by every reader anew.
+bool is_light(const E& e, int& nodes, bool computed) {
+  if (--nodes < 0) return false;
+  for (const E& a : e->args)
+    if (!is_light(a, nodes, computed)) return false;
+  for (const Subscript& i : e->at)
+    if (i.dynamic && (computed || !is_light(i.dynamic, nodes, true))) return false;
+  return true;
+}
+bool is_view(const E& e) {
+  int nodes = 12;
+  return e->kind != Expr::Kind::apply && is_light(e, nodes, false);
+}
+}  // namespace
 void Builder::define(Scope& s, Var var, const Space& q, const E& rhs) {
-  const E e = rhs->kind == Expr::Kind::apply ? compute(s, q.dims, rhs) : rhs;
-  bind(s, var, {q.params, q.parts, e});
+  bind(s, var, {q.params, q.parts, is_view(rhs) ? rhs : compute(s, q.dims, rhs)});
 }
 
 void Builder::elementwise(Scope& s, const Equation& e) {

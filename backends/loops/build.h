@@ -164,6 +164,7 @@ class Builder {
   void cumulative(Scope&, const Equation&);
   void dot_general(Scope&, const Equation&);
   void dot_call(Scope&, const Equation&);
+  bool commute(Scope&, const Equation&);
 
   // ---- build_indexing.cc
   /// What an update changes: all elements of a value, in some order.

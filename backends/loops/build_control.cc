@@ -120,12 +120,9 @@ void Builder::forget(Item& it) {
   for (int id : touched) {
     Value& v = f_.values[std::size_t(id)];
     const auto gone = [&](const Item* i) { return leaves.count(i) != 0; };
-    const auto settled = v.readers.begin() + std::ptrdiff_t(v.settled);
-    v.settled -= std::size_t(std::count_if(v.readers.begin(), settled, gone));
-    const auto ordered = v.defs.begin() + std::ptrdiff_t(v.ordered);
-    v.ordered -= std::size_t(std::count_if(v.defs.begin(), ordered, gone));
     std::erase_if(v.readers, gone);
     std::erase_if(v.defs, gone);
+    v.settled = v.ordered = 0;  // the last definition may be gone: wait for all that is left
   }
 }
 // The results of a jaxpr whose equations become some of the region's own.

@@ -309,4 +309,34 @@ void Builder::dot_call(Scope& s, const Equation& e) {
   bind(s, e.out, {q.params, q.parts, make_read(v, t->dtype, std::move(at))});
 }
 
+// The transpose of a product that nothing else has read is the product of its operands in the other order.
+bool Builder::commute(Scope& s, const Equation& e) {
+  if (!e.in[0].is_var() || s.last[e.in[0].var()] != s.now) return false;
+  const Variable& w = s.env[e.in[0].var()];
+  if (!is_read(w.e)) return false;
+  Value& v = f_.values[std::size_t(w.e->read)];
+  const Owner& owner = owners_[std::size_t(w.e->read)];
+  if (owner.scope != s.id || owner.shown.size() != 1 || v.defs.size() != 1 || !v.readers.empty() ||
+      v.mut || v.defs[0]->prim != &dot_general_p)
+    return false;
+  Item& product = *v.defs[0];
+  if (product.out[0].type != s.jaxpr.type(e.in[0]) || !rows(w, product.out[0].type)) return false;
+  DotParams p = *static_cast<const DotParams*>(product.params.get());
+  DotDims& d = p.dimension_numbers;
+  const std::size_t rank = product.out[0].type->shape.size(), batch = d.lhs_batch.size(),
+                    left = product.in[0].type->shape.size() - batch - d.lhs_contracting.size();
+  Dims swapped = iota_dims(rank);
+  std::rotate(swapped.begin() + batch, swapped.begin() + batch + left, swapped.end());
+  if (e.params().as<TransposeParams>().permutation != swapped) return false;
+  std::swap(d.lhs_contracting, d.rhs_contracting);
+  std::swap(d.lhs_batch, d.rhs_batch);
+  std::swap(product.in[0], product.in[1]);
+  product.params = std::make_shared<DotParams>(std::move(p));
+  product.out[0].type = s.jaxpr.types[e.out];
+  const Space q = space(s, e.out);
+  v.shape = q.shape();
+  bind(s, e.out, {q.params, q.parts, make_read(w.e->read, v.dtype, q.fine)});
+  return true;
+}
+
 }  // namespace jaxpp::loops::fusion

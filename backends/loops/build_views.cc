@@ -24,6 +24,7 @@ void Builder::broadcast_in_dim(Scope& s, const Equation& e) {
   define(s, e.out, q, get(s, e.in[0], at));
 }
 void Builder::transpose(Scope& s, const Equation& e) {
+  if (commute(s, e)) return;
   const Dims& permutation = e.params().as<TransposeParams>().permutation;
   const Space q = space(s, e.out);
   Subscripts at(permutation.size());

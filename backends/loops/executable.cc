@@ -85,7 +85,11 @@ void LoopExecutable::run(std::span<Array> in, Array* out, bool donate) const {
 }  // namespace
 
 std::shared_ptr<const Executable> compile_for_cpu(const JaxprBody& j) {
-  return std::make_shared<LoopExecutable>(passes::optimize(j));
+  JaxprPtr better = [&] {
+    Slice slice("passes", "optimize");
+    return passes::optimize(j);
+  }();
+  return std::make_shared<LoopExecutable>(std::move(better));
 }
 
 }  // namespace jaxpp::internal

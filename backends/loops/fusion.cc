@@ -143,16 +143,13 @@ void Fusion::gather(Footprint& fp) {
   fp.sources = std::move(it.after);
   it.after.clear();
   each_own_access(it, [&](const Access& a) {
-    Value& v = values[a.value];
-    if (!v.mut) {
-      if (!a.write) fp.sources.insert(fp.sources.end(), v.defs.begin(), v.defs.end());
-      return;
-    }
-    // Boxes that were written before the value became mutable have no order; since then, each write waits for the last.
-    fp.sources.insert(fp.sources.end(), v.defs.begin() + std::ptrdiff_t(v.ordered), v.defs.end());
-    if (a.write)
-      fp.sources.insert(fp.sources.end(), v.readers.begin() + std::ptrdiff_t(v.settled),
-                        v.readers.end());
+    const Value& v = values[std::size_t(a.value)];
+    auto add = [&](const std::vector<Item*>& list, std::size_t from) {
+      fp.sources.insert(fp.sources.end(), list.begin() + std::ptrdiff_t(from), list.end());
+    };
+    // Boxes that were written before a value became mutable have no order; since then, each write waits for what was.
+    if (!a.write || v.mut) add(v.defs, v.ordered);
+    if (a.write && v.mut) add(v.readers, v.settled);
   });
   sort_by_id(fp.sources);
   fp.collect();

@@ -72,7 +72,8 @@ struct Item {
   int value = -1;
   Subscripts at;
   Combine combine = Combine::set;
-  bool onto = false;  // combines with what the value holds (scatter); a reduction starts from the identity
+  bool onto =
+      false;  // combines with what the value holds (scatter); a reduction starts from the identity
   E rhs, guard;
   bool pinned =
       false;  // its sources must not be recomputed here (updates of carries, materialisations)
@@ -139,8 +140,8 @@ struct Value {
       false;  // row-major and complete: a Call takes it, or a reshape reads it by flat indices
   std::vector<Item*> defs{}, readers{};  // in the order of the program
   std::size_t settled = 0;               // readers from here on came after the last definition
-  std::size_t ordered = 0;               // the definitions before this one come before it
-  bool hidden = false;  // a lane's own copy (hoist_lanes): nothing outside will read it
+  std::size_t ordered = 0;  // definitions after this one wait for it and those before it
+  bool hidden = false;      // a lane's own copy (hoist_lanes): nothing outside will read it
   // storage, decided by generate
   Region* home = nullptr;
   std::vector<bool> dropped{};

@@ -53,8 +53,8 @@ struct StackGuard {
 void Stack::grow(std::size_t bytes) {
   static thread_local StackGuard guard;
   (void)&guard;
-  const std::size_t n = aligned(std::max(
-      {bytes + kAlign, std::size_t(64) << 10, chunk ? 2 * chunk->bytes : std::size_t(0)}));
+  const std::size_t n = aligned(
+      std::max({bytes + kAlign, std::size_t(64) << 10, chunk ? 2 * chunk->bytes : std::size_t(0)}));
   auto* c = static_cast<Chunk*>(::operator new(n, std::align_val_t(kAlign)));
   *c = {chunk, n};
   use(c);
@@ -97,8 +97,9 @@ class Frame {
 // ---- One run
 class Run {
  public:
-  Run(const Prepared& p, char** bases, std::int64_t* variables, const void** operands)
-      : p_(p), bases_(bases), variables_(variables), operands_(operands) {}
+  Run(const Prepared& p, char** bases, std::int64_t* variables, const void** operands,
+      std::int64_t* counts)
+      : p_(p), bases_(bases), variables_(variables), operands_(operands), counts_(counts) {}
   [[gnu::noinline]] void go();
 
  private:
@@ -118,7 +119,8 @@ class Run {
   void start(const Ins& i) {
     variables_[i.z.base] = 0;
     const Walk* w = p_.walks.data() + i.x.base;
-    for (const Walk* end = w + i.y.base; w != end; ++w) bases_[w->base] = bases_[w->from] + w->offset;
+    for (const Walk* end = w + i.y.base; w != end; ++w)
+      bases_[w->base] = bases_[w->from] + w->offset;
   }
   void step(const Ins& i) {
     const Walk* w = p_.walks.data() + i.x.base;
@@ -135,17 +137,15 @@ class Run {
   char** const bases_;
   std::int64_t* const variables_;
   const void** const operands_;
-  std::int64_t lanes_[2] = {1, 1};  // [wide]
+  std::int64_t* const counts_;  // of lanes
 };
 
 void Run::go() {
   const Ins *const code = p_.code.data(), *i = code;
   for (;; ++i) {
-    const std::int64_t n = lanes_[i->wide];
+    const std::int64_t n = counts_[i->count];
     switch (i->code) {
-      case Code::unary_one:
-        i->unary(at(i->x), at(i->z), 1);
-        continue;
+      case Code::unary_one: i->unary(at(i->x), at(i->z), 1); continue;
       case Code::binary_one:  // scalar code: mostly these
         do i->binary(at(i->x), true, at(i->y), true, at(i->z), 1);
         while ((++i)->code == Code::binary_one);
@@ -187,12 +187,12 @@ void Run::go() {
         continue;
       case Code::block_loop:
         start(*i);
-        lanes_[1] = std::min(i->b, i->a);
+        counts_[kBlock] = std::min(i->b, i->a);
         continue;
       case Code::block_next: {
         const std::int64_t left = i->a - (variables_[i->z.base] += i->b);
         if (left <= 0) continue;
-        lanes_[1] = std::min(i->b, left);
+        counts_[kBlock] = std::min(i->b, left);
         step(*i);
         i = code + i->index - 1;
         continue;
@@ -260,7 +260,7 @@ std::int64_t Run::mask_while(const Ins& i, std::int64_t n) {
   std::int64_t* state = variables_ + r.state;
   if (left == 0) {
     if (state[1]) restore_order(r);
-    lanes_[1] = state[0];
+    counts_[i.count] = state[0];
   } else if (2 * left <= n && n >= 32) {
     // The lanes that go on first.  `order` always says which lane each one was when the loop began.
     auto* order = at<std::int32_t>(r.order);
@@ -273,7 +273,7 @@ std::int64_t Run::mask_while(const Ins& i, std::int64_t n) {
     for (const Reordering::Row& row : r.moving)
       reorder_row(at(row.place), row.width, from, false, at(r.scratch), n);
     std::memset(m, 1, std::size_t(left));
-    lanes_[1] = left;
+    counts_[i.count] = left;
   }
   return left;
 }
@@ -327,6 +327,7 @@ struct Interpreter::Impl {
     auto part = [&](std::size_t bytes) { return std::exchange(frame, frame + aligned(bytes)); };
     frame = aligned(code.bases * sizeof(char*));
     variables = part(code.variables * sizeof(std::int64_t));
+    counts = part(code.counts.size() * sizeof(std::int64_t));
     operands = part(code.most_operands * sizeof(void*));
     scalars = part(std::size_t(code.scalars));
     rows = part(std::size_t(code.rows));
@@ -338,8 +339,8 @@ struct Interpreter::Impl {
   bool poison;
   interpret::Prepared code;
   // Of a frame; the table of bases comes first
-  std::size_t frame = 0, variables = 0, operands = 0, scalars = 0, rows = 0, locals = 0, temps = 0,
-              sums = 0;
+  std::size_t frame = 0, variables = 0, counts = 0, operands = 0, scalars = 0, rows = 0, locals = 0,
+              temps = 0, sums = 0;
 };
 
 Interpreter::Interpreter(Program p) : impl_(std::make_unique<Impl>(std::move(p))) {}
@@ -372,9 +373,11 @@ void Interpreter::run(std::span<const void* const> in, std::span<void* const> ou
   for (const Prepared::Fixed& c : p.constants)
     bases[c.base] = static_cast<char*>(const_cast<void*>(c.data));
   for (const Walk& w : p.start) bases[w.base] = bases[w.from] + w.offset;
+  auto* counts = reinterpret_cast<std::int64_t*>(frame.data + m.counts);
+  std::copy(p.counts.begin(), p.counts.end(), counts);
   if (p.sum_bytes) std::memset(bases[kSums], 0, std::size_t(p.sum_bytes));
   Run(p, bases, reinterpret_cast<std::int64_t*>(frame.data + m.variables),
-      reinterpret_cast<const void**>(frame.data + m.operands))
+      reinterpret_cast<const void**>(frame.data + m.operands), counts)
       .go();
 }
 

@@ -12,12 +12,14 @@
 namespace jaxpp::loops::interpret {
 
 constexpr std::int64_t kFewestLanes = 64;
-constexpr std::int64_t kFirstCache = 40 << 10;    // bytes for the values of a block
-constexpr std::int64_t kCache = 192 << 10;        // and for all of it where loops pass over it again and again
-constexpr std::int64_t kMostMemory = 256 << 20;   // and at the very most
-constexpr double kScalar = 4, kIns = 8;           // an instruction on one element, on a row
-constexpr double kElement = 0.3, kFar = 0.9;      // an element of a row, one that is not next to its neighbour
-constexpr double kTurns = 20;                     // of a while loop
+constexpr std::int64_t kFirstCache = 40 << 10;  // bytes for the values of a block
+constexpr std::int64_t kCache =
+    384 << 10;  // and for all of it where loops pass over it again and again
+constexpr std::int64_t kMostMemory = 256 << 20;  // and at the very most
+constexpr double kScalar = 4, kIns = 8;          // an instruction on one element, on a row
+constexpr double kElement = 0.3,
+                 kFar = 0.9;   // an element of a row, one that is not next to its neighbour
+constexpr double kTurns = 20;  // of a while loop
 constexpr double kNever = 1e100;
 
 class BlockChoice {
@@ -34,8 +36,8 @@ class BlockChoice {
   struct Lanes {
     Sym var;
     int begin;
-    std::int64_t n;      // at a time
-    double local = 0;    // price of an element of a local
+    std::int64_t n;    // at a time
+    double local = 0;  // price of an element of a local
   };
   double best(const Node& n, bool apply) {
     if (auto* l = n.as<Loop>()) return best(*l, apply);
@@ -94,7 +96,8 @@ class BlockChoice {
       }
     };
     walk(l.body, false, walk);
-    return once && std::none_of(stored.begin(), stored.end(), [&](int g) { return has(loaded, g); });
+    return once &&
+           std::none_of(stored.begin(), stored.end(), [&](int g) { return has(loaded, g); });
   }
   // The most bytes of computed values that are needed at a time, of one lane.
   std::int64_t live(const Loop& l) {
@@ -150,10 +153,9 @@ class BlockChoice {
     });
     if (!possible || kFewestLanes * bytes > kMostMemory) return false;
     const std::int64_t values = live(l) + 8;
-    const std::int64_t most =
-        std::clamp(in_time ? kCache / (bytes + values) : kFirstCache / values, kFewestLanes,
-                   kMostLanes) /
-        16 * 16;
+    const std::int64_t most = std::clamp(in_time ? kCache / (bytes + values) : kFirstCache / values,
+                                         kFewestLanes, kMostLanes) /
+                              16 * 16;
     if (most * bytes > 2 * kCache) lanes.local = kFar;
     if (l.marks.chunk != kNone) {  // a block lies in one chunk
       lanes.n = std::min(most, l.marks.grain);
@@ -181,7 +183,8 @@ class BlockChoice {
   // An element of a buffer for every lane.  Sets whether that differs between them.
   double reach(int buffer, const Affine& at, const Lanes& l, bool& varying, bool& row) const {
     const Buffer& b = f_.program.buffers[std::size_t(buffer)];
-    const bool own = b.role == Buffer::Role::local && b.scope != kNone && f_[b.scope].def >= l.begin;
+    const bool own =
+        b.role == Buffer::Role::local && b.scope != kNone && f_[b.scope].def >= l.begin;
     const bool indexed = varies(at, l);
     varying = own || indexed;
     row = own ? !indexed : indexed && at.coef(l.var) == 1;

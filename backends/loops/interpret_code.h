@@ -5,8 +5,8 @@
 // elements from there on, is no instruction at all, and one form of operand serves scalars, rows in registers, rows in
 // memory and constants.
 //
-// One instruction computes one element, or (wide) one for each lane: lanes are the iterations of the block of the
-// enclosing block loop.
+// One instruction computes one element, or one for each lane: lanes are iterations of a parallel loop, the block loop, that
+// go through the instructions together.
 #pragma once
 #include "backends/loops/interpret_loops.h"
 
@@ -21,26 +21,28 @@ struct Place {
   bool operator==(const Place&) const = default;
 };
 
+/// One element; the lanes of the current block.  Further counts never change.
+enum : std::uint8_t { kOne, kBlock };
 /// Bases that every run has.  Then come inputs, outputs, arrays of constants, and moving addresses.
 enum : std::uint32_t { kScalars, kRows, kLocals, kTemps, kSums, kLiterals, kFirstBuffer };
 
 enum class Code : std::uint8_t {
-  unary,       // unary(x, z)
-  binary,      // binary(x, y, z)
-  unary_one,   // the same on one element
+  unary,      // unary(x, z)
+  binary,     // binary(x, y, z)
+  unary_one,  // the same on one element
   binary_one,
   general,     // applications[index]
   gather,      // gather(x, a, z)
   gather_at,   // gather_at(x, y, a, b, z)
   scatter,     // scatter(x, z, a, mask y)
   scatter_at,  // scatter_at(x, z, y, a, b, mask m)
-  last,        // z = x of the last lane (in mask y)
+  last,        // z = x of the last lane (in mask y), of a bytes
   iota,        // iota(sum index, b, z)
   rows,        // z[i] = sum index + b i + its rows, i64
   clip,        // clip(x, a, b, z)
   address,     // base z = x + sum index
   zero,        // a bytes at z
-  flush,       // every kFlush of the b iterations of variable index: z += x, x = 0; a elements of m.at bytes
+  flush,  // every kFlush of the b iterations of variable index: z += x, x = 0; a elements of m.at bytes
   chunk,       // z = variable index / a, as i64
   loop,        // variable z.base = 0; y.base walks from x.base on start
   next,        // the next of a iterations: to index, or on
@@ -58,8 +60,8 @@ enum class Code : std::uint8_t {
 
 struct Ins {
   Code code = Code::end;
-  bool wide = false;    // for every lane, else once
-  bool x_full = false;  // x: a row, else one element
+  std::uint8_t count = 0;  // which number of lanes: counts[count]
+  bool x_full = false;     // x: a row, else one element
   union {
     bool y_full = false;
     bool masked;  // there is a mask
@@ -136,6 +138,7 @@ struct Prepared {
   std::vector<CallInfo> calls;
   std::vector<std::byte> literals;
 
+  std::vector<std::int64_t> counts{1, 1};
   std::uint32_t bases = kFirstBuffer;
   std::uint32_t variables = 0;
   std::uint32_t first_input = 0, first_output = 0;

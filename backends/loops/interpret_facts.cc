@@ -110,9 +110,8 @@ void Facts::group_buffers() {
   std::vector<int> temps;
   for (std::size_t i = 0; i < b.size(); ++i)
     if (b[i].role == Buffer::Role::temp && b[i].offset >= 0 && b[i].size) temps.push_back(int(i));
-  std::sort(temps.begin(), temps.end(), [&](int x, int y) {
-    return b[std::size_t(x)].offset < b[std::size_t(y)].offset;
-  });
+  std::sort(temps.begin(), temps.end(),
+            [&](int x, int y) { return b[std::size_t(x)].offset < b[std::size_t(y)].offset; });
   std::int64_t end = -1;
   for (std::size_t k = 0; k < temps.size(); ++k) {
     const auto t = std::size_t(temps[k]);
@@ -313,7 +312,8 @@ void Facts::write_directly(const Pending& w) {
       return;
   }
   if (own == list.end()) return;
-  auto& written = written_[group];  // these values are in memory, and needed at least until their stores
+  auto& written =
+      written_[group];  // these values are in memory, and needed at least until their stores
   for (auto w2 = written.rbegin(); w2 != written.rend() && w2->position > v.def; ++w2)
     if (++looked_at > kFew || overlap(w2->store->buffer, &w2->store->at, s.buffer, &s.at)) return;
   v.into = &s;

@@ -11,21 +11,21 @@ namespace jaxpp::loops::interpret {
 
 struct Symbol {
   DType dtype = DType::i64;
-  bool varying = false;         // differs between lanes
-  bool computed = false;        // by a Let
-  bool fresh = false;           // its instruction can write anywhere
-  bool kept = false;            // lanes are reordered while it is needed: it has to be in a register
-  Sym same = kNone;             // not kNone: the same bits as that symbol
-  int def = -1;                 // position
-  int last = -1;                // of the last use; -1: none
-  int block = -1;               // number of the list of nodes that it is defined in
+  bool varying = false;   // differs between lanes
+  bool computed = false;  // by a Let
+  bool fresh = false;     // its instruction can write anywhere
+  bool kept = false;      // lanes are reordered while it is needed: it has to be in a register
+  Sym same = kNone;       // not kNone: the same bits as that symbol
+  int def = -1;           // position
+  int last = -1;          // of the last use; -1: none
+  int block = -1;         // number of the list of nodes that it is defined in
   const Store* into = nullptr;  // the store that its instruction does as well
 };
 
 /// How the lanes reach an element of a buffer.
 enum class Reach : std::uint8_t {
-  one,     // all the same one
-  row,     // one after the other
+  one,  // all the same one
+  row,  // one after the other
   strided,
   indexed,  // by a row of indices
 };
@@ -36,11 +36,12 @@ class Facts {
 
   const Program& program;
   std::vector<Symbol> symbols;
-  std::vector<int> ends;        // by position, of loops, whiles and ifs: where they end
-  std::vector<int> lanes;       // by position, of loops: > 0: they run so many iterations at a time
-  std::vector<char> reorders;   // by position, of whiles: lanes that are done move behind the others
-  std::map<int, std::vector<Sym>> moved;  // by position, of such whiles: varying values from outside
-  std::vector<char> owned;      // by buffer: a local of which each lane has its own
+  std::vector<int> ends;       // by position, of loops, whiles and ifs: where they end
+  std::vector<int> lanes;      // by position, of loops: > 0: they run so many iterations at a time
+  std::vector<char> reorders;  // by position, of whiles: lanes that are done move behind the others
+  std::map<int, std::vector<Sym>>
+      moved;                        // by position, of such whiles: varying values from outside
+  std::vector<char> owned;          // by buffer: a local of which each lane has its own
   std::vector<std::int64_t> scale;  // by buffer: elements in memory for each element of the program
 
   /// The symbol that s is another name of.
@@ -100,7 +101,8 @@ class Facts {
   std::vector<int> group_;                     // by buffer
   std::vector<std::vector<Access>> accesses_;  // by group, by position
   std::vector<Pending> pending_;
-  std::vector<std::vector<Pending>> written_;  // by group: stores that are done by the instruction of their value
+  std::vector<std::vector<Pending>>
+      written_;  // by group: stores that are done by the instruction of their value
   // The walk
   int position_ = 0, blocks_ = 0;
   std::vector<Around> around_;

@@ -48,7 +48,6 @@ ClipLoop clip_loop(DType);
 std::int64_t mask_and(const std::uint8_t* x, bool x_full, bool inverted, const bool* outer, bool* z,
                       std::int64_t n);
 
-
 // ---- Lanes
 /// row[i] = old row[order[i]], or (back) row[order[i]] = old row[i].
 void reorder_row(void* row, std::size_t width, const std::int32_t* order, bool back, void* scratch,

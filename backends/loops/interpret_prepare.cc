@@ -82,35 +82,38 @@ class Preparation {
   struct Around {
     const Loop* loop;
     std::uint32_t variable;
-    std::int64_t block;  // iterations that a step of the loop is
+    // Iterations that a step of the loop is.  0: all of them are one block, and nothing loops.
+    std::int64_t block;
     std::vector<Walk> walks;
     std::vector<Flush> flushes;
   };
+
   // ---- Instructions
   Ins& emit(Code c) {
     Ins& i = out_.code.emplace_back();
     i.code = c;
     return i;
   }
+  std::uint8_t count(bool wide) const { return wide ? count_ : 0; }
   std::uint32_t here() const { return std::uint32_t(out_.code.size()); }
   void emit_unary(UnaryLoop f, Place x, Place z, bool wide) {
     Ins& i = emit(wide ? Code::unary : Code::unary_one);
-    i.unary = f, i.x = x, i.z = z, i.wide = wide;
+    i.unary = f, i.x = x, i.z = z, i.count = count(wide);
   }
   void emit_binary(BinaryLoop f, Value x, Value y, Place z, bool wide) {
     Ins& i = emit(wide ? Code::binary : Code::binary_one);
     i.binary = f, i.x = x.place, i.x_full = x.row, i.y = y.place, i.y_full = y.row;
-    i.z = z, i.wide = wide;
+    i.z = z, i.count = count(wide);
   }
   void emit_scatter(DType d, Value x, Place z, std::int64_t stride) {
     Ins& i = emit(Code::scatter);
     i.scatter = scatter_loop(d), i.x = x.place, i.x_full = x.row, i.z = z, i.a = stride;
-    i.wide = true, i.masked = mask_.row, i.y = mask_.place;
+    i.count = count_, i.masked = mask_.row, i.y = mask_.place;
   }
   void emit_iota(DType d, const Affine& at, std::int64_t step, Place z, bool wide) {
     const std::uint32_t first = sum(at.c, at, kLoops | kOnes);
     Ins& i = emit(Code::iota);
-    i.iota = iota_loop(d), i.index = first, i.b = step, i.z = z, i.wide = wide;
+    i.iota = iota_loop(d), i.index = first, i.b = step, i.z = z, i.count = count(wide);
   }
   std::uint32_t emit_jump(Code c, Place x = {}) {
     emit(c).x = x;
@@ -119,11 +122,13 @@ class Preparation {
   void land(std::uint32_t jump) { out_.code[jump].index = here(); }
 
   // ---- Places
-  std::int64_t scale(int buffer) const {  // bytes from an element to the next
+  // Bytes from an element to the next.
+  std::int64_t scale(int buffer) const {
     const auto b = std::size_t(buffer);
     return f_.scale[b] * std::int64_t(width(p_.buffers[b].dtype));
   }
-  std::int64_t stride(int buffer, const Affine& at) const {  // elements in memory, from lane to lane
+  // Elements in memory, from lane to lane.
+  std::int64_t stride(int buffer, const Affine& at) const {
     const auto b = std::size_t(buffer);
     return (f_.owned[b] ? 1 : 0) + at.coef(lane_) * f_.scale[b];
   }
@@ -178,6 +183,7 @@ class Preparation {
   void node(const If&);
   void node(const Call&);
   void locals(Sym scope);
+  bool count_of(std::int64_t n);
   void find_partials(const Loop&);
   void flush_partials(std::size_t first, const Loop&);
   struct RowIndex {
@@ -195,7 +201,7 @@ class Preparation {
   const Program& p_;
   const bool poison_;
   Prepared out_;
-  std::vector<Place> places_;  // by symbol
+  std::vector<Place> places_;   // by symbol
   std::vector<Memory> memory_;  // by buffer
   std::vector<int> loop_of_;    // by symbol: index into around_, of loop variables
   std::vector<Around> around_;
@@ -223,7 +229,9 @@ class Preparation {
   std::int64_t locals_top_ = 0;
   std::uint32_t states_ = 0;
   Sym lane_ = kNone;
-  Value mask_;  // row: there is one
+  std::uint8_t count_ = kBlock;
+  int whiles_ = 0;  // around the current node, inside the block
+  Value mask_;      // row: there is one
 };
 
 // ---- Places
@@ -246,10 +254,10 @@ Place Preparation::place(Memory m, std::int64_t bytes, const Affine& at) {
   SmallVec<std::pair<int, std::int64_t>, 8> loops;
   bool ones = false;
   for (const Affine::Term& t : at.terms)
-    if (const int l = loop_of_[std::size_t(t.sym)]; l >= 0)
-      loops.push_back(std::pair(l, t.k));
-    else
+    if (const int l = loop_of_[std::size_t(t.sym)]; l < 0)
       ones |= !f_[t.sym].varying;
+    else if (around_[std::size_t(l)].block)
+      loops.push_back(std::pair(l, t.k));
   if (!fits(offset) || loops.empty()) m.at += std::exchange(offset, 0);
   std::sort(loops.begin(), loops.end());
   for (auto [l, k] : loops)
@@ -265,7 +273,8 @@ Place Preparation::place(Memory m, std::int64_t bytes, const Affine& at) {
 std::uint32_t Preparation::sum(std::int64_t c, const Affine& at, unsigned which, std::int64_t k) {
   Sum s{c, std::uint32_t(out_.terms.size()), 0, 0, 0};
   for (const Affine::Term& t : at.terms)
-    if (const int l = loop_of_[std::size_t(t.sym)]; l >= 0 && (which & kLoops)) {
+    if (const int l = loop_of_[std::size_t(t.sym)];
+        l >= 0 && (which & kLoops) && around_[std::size_t(l)].block) {
       out_.terms.push_back({t.k * k, around_[std::size_t(l)].variable, {}});
       ++s.variables;
     }
@@ -338,7 +347,7 @@ void Preparation::node(const Let& l) {
       const std::uint32_t operands = std::uint32_t(l.args.size()), results = l.results;
       out_.most_operands = std::max(out_.most_operands, operands + results);
       Ins& i = emit(Code::general);
-      i.index = std::uint32_t(out_.applications.size()), i.wide = wide;
+      i.index = std::uint32_t(out_.applications.size()), i.count = count(wide);
       out_.applications.push_back({op.general, op.params, first, operands, results});
     }
   }
@@ -355,7 +364,7 @@ void Preparation::node(const Index& x) {
   const Place z = convert ? temporary(DType::i64) : target(x.sym);
   const std::uint32_t terms = sum(x.at.c, x.at, kLoops | kOnes | kRowTerms);
   Ins& i = emit(Code::rows);
-  i.index = terms, i.b = step, i.z = z, i.wide = true;
+  i.index = terms, i.b = step, i.z = z, i.count = count_;
   if (convert) emit_unary(convert_loop(DType::i64, x.dtype), z, target(x.sym), true);
 }
 void Preparation::node(const Clip& c) {
@@ -366,7 +375,7 @@ void Preparation::node(const Clip& c) {
   release(now());
   const Place z = target(c.sym);
   Ins& i = emit(Code::clip);
-  i.clip = f, i.x = x.place, i.z = z, i.a = c.lo, i.b = c.hi, i.wide = x.row;
+  i.clip = f, i.x = x.place, i.z = z, i.a = c.lo, i.b = c.hi, i.count = count(x.row);
 }
 Preparation::RowIndex Preparation::row_index(int buffer, const Affine& at) {
   const std::int64_t k = f_.scale[std::size_t(buffer)];
@@ -378,7 +387,7 @@ Preparation::RowIndex Preparation::row_index(int buffer, const Affine& at) {
   const Place row = temporary(DType::i64);
   const std::uint32_t terms = sum(0, at, kRowTerms);
   Ins& i = emit(Code::rows);
-  i.index = terms, i.z = row, i.wide = true;
+  i.index = terms, i.z = row, i.count = count_;
   return {row, k};
 }
 void Preparation::node(const Load& l) {
@@ -398,7 +407,7 @@ void Preparation::node(const Load& l) {
     case Reach::strided: {
       const Place z = target(l.sym);
       Ins& i = emit(Code::gather);
-      i.gather = gather_loop(y.dtype), i.x = x, i.a = step, i.z = z, i.wide = true;
+      i.gather = gather_loop(y.dtype), i.x = x, i.a = step, i.z = z, i.count = count_;
       break;
     }
     case Reach::indexed: {
@@ -406,7 +415,7 @@ void Preparation::node(const Load& l) {
       const Place z = target(l.sym);
       Ins& i = emit(Code::gather_at);
       i.gather_at = gather_at_loop(y.dtype), i.x = x, i.y = at.row, i.a = at.k, i.b = step;
-      i.z = z, i.wide = true;
+      i.z = z, i.count = count_;
     }
   }
 }
@@ -433,7 +442,7 @@ void Preparation::node(const Store& s) {
       if (s.combine != Combine::set) {
         const Place old = temporary(d);
         Ins& i = emit(Code::gather);
-        i.gather = gather_loop(d), i.x = z, i.a = step, i.z = old, i.wide = true;
+        i.gather = gather_loop(d), i.x = z, i.a = step, i.z = old, i.count = count_;
         emit_binary(combining(s.combine, d), {old, true}, v, old, true);
         v = {old, true};
       }
@@ -445,7 +454,7 @@ void Preparation::node(const Store& s) {
       Ins& i = emit(Code::scatter_at);
       i.scatter_at = scatter_at_loop(s.combine, d);
       i.x = v.place, i.x_full = v.row, i.z = z, i.y = at.row, i.a = at.k;
-      i.b = stride(s.buffer, s.at), i.wide = true, i.masked = mask_.row, i.m = mask_.place;
+      i.b = stride(s.buffer, s.at), i.count = count_, i.masked = mask_.row, i.m = mask_.place;
     }
   }
 }
@@ -460,7 +469,7 @@ void Preparation::store_one(const Store& s, Value v) {
     emit_unary(copy_loop(d), v.place, z, false);
   } else {
     Ins& i = emit(Code::last);
-    i.unary = copy_loop(d), i.x = v.place, i.z = z, i.wide = true;
+    i.unary = copy_loop(d), i.x = v.place, i.z = z, i.count = count_;
     i.masked = mask_.row, i.y = mask_.place, i.a = std::int64_t(width(d));
   }
 }
@@ -502,7 +511,8 @@ void Preparation::fold(const Store& s, Value v) {
       if (s.at.coef(l.var) || p_.buffers[std::size_t(s.buffer)].scope == l.var) break;
       if (l.order == Order::parallel && l.extent > 1) outermost = i;
     }
-  if (outermost < around_.size()) {
+  const bool once = outermost + 1 == around_.size() && around_.back().block == 0 && !whiles_;
+  if (outermost < around_.size() && !once) {
     const Place to{kSums, std::int32_t(out_.sum_bytes)};
     out_.sum_bytes += std::int64_t(sizeof(Accumulator));
     emit_unary(accumulate_loop(d), v.place, to, true);
@@ -526,6 +536,16 @@ void Preparation::locals(Sym scope) {
     locals_top_ += aligned(bytes);
   });
   out_.locals = std::max(out_.locals, locals_top_);
+}
+// Instructions that follow run for n lanes, always.  False: there are too many such numbers.
+bool Preparation::count_of(std::int64_t n) {
+  auto& counts = out_.counts;
+  std::size_t k = kBlock + 1;
+  while (k < counts.size() && counts[k] != n) ++k;
+  if (k > 255) return false;
+  if (k == counts.size()) counts.push_back(n);
+  count_ = std::uint8_t(k);
+  return true;
 }
 // The rows that the loops inside add to one row, iteration after iteration of l.
 void Preparation::find_partials(const Loop& l) {
@@ -571,18 +591,21 @@ void Preparation::node(const Loop& l) {
   }
   const std::int64_t lanes = f_.lanes[std::size_t(position)], top = locals_top_;
   const std::uint32_t variable = out_.variables++;
+  const Sym chunk = l.marks.chunk != kNone && used(l.marks.chunk) ? l.marks.chunk : kNone;
+  bool single = false;
   if (lanes) {
     lane_ = l.var;
     rows_.start(lanes);
+    single = l.extent <= lanes && chunk == kNone && count_of(l.extent);
   }
   const std::size_t first_partial = partials_.size();
   find_partials(l);
   loop_of_[std::size_t(l.var)] = int(around_.size());
-  around_.push_back({&l, variable, std::max<std::int64_t>(lanes, 1), {}, {}});
-  emit(lanes ? Code::block_loop : Code::loop);
+  around_.push_back({&l, variable, single ? 0 : std::max<std::int64_t>(lanes, 1), {}, {}});
+  if (!single) emit(lanes ? Code::block_loop : Code::loop);
   const std::uint32_t body = here();
-  if (const Sym c = l.marks.chunk; c != kNone && used(c)) {
-    const Place z = target(c);
+  if (chunk != kNone) {
+    const Place z = target(chunk);
     Ins& i = emit(Code::chunk);
     i.index = variable, i.a = l.marks.grain, i.z = z;
   }
@@ -590,17 +613,21 @@ void Preparation::node(const Loop& l) {
   block(l.body);
   ++position_;
   flush_partials(first_partial, l);
-  emit(lanes ? Code::block_next : Code::next);
-
   const Around done = std::move(around_.back());
   around_.pop_back();
-  for (Ins* i : {&out_.code[body - 1], &out_.code.back()}) {
-    i->index = body, i->a = l.extent, i->b = lanes, i->z.base = variable;
-    i->x.base = std::uint32_t(out_.walks.size()), i->y.base = std::uint32_t(done.walks.size());
+  if (!single) {
+    emit(lanes ? Code::block_next : Code::next);
+    for (Ins* i : {&out_.code[body - 1], &out_.code.back()}) {
+      i->index = body, i->a = l.extent, i->b = lanes, i->z.base = variable;
+      i->x.base = std::uint32_t(out_.walks.size()), i->y.base = std::uint32_t(done.walks.size());
+    }
+    out_.walks.insert(out_.walks.end(), done.walks.begin(), done.walks.end());
   }
-  out_.walks.insert(out_.walks.end(), done.walks.begin(), done.walks.end());
   locals_top_ = top;
-  if (lanes) lane_ = kNone;
+  if (lanes) {
+    lane_ = kNone;
+    count_ = kBlock;
+  }
   for (const Flush& w : done.flushes) {
     const Place z = place(w.buffer, *w.at);
     emit_unary(flush_loop(p_.buffers[std::size_t(w.buffer)].dtype), w.from, z, false);
@@ -644,21 +671,24 @@ void Preparation::node(const While& w) {
     const Place mask = take(DType::b1, true, end);
     reorder = reordering(w, position);
     Ins& i = emit(Code::mask_all);
-    i.z = mask, i.masked = mask_.row, i.y = mask_.place, i.wide = true, i.a = reorder;
+    i.z = mask, i.masked = mask_.row, i.y = mask_.place, i.count = count_, i.a = reorder;
     mask_ = {mask, true};
   }
   const std::uint32_t top = here();
+  ++whiles_;
   block(w.cond);
   ++position_;
   const std::uint32_t test =
       emit_jump(lanes ? Code::mask_while : Code::jump_unless, value(w.pred).place);
-  out_.code[test].wide = out_.code[test].x_full = lanes;
+  out_.code[test].count = count(lanes);
+  out_.code[test].x_full = lanes;
   out_.code[test].z = mask_.place;
   out_.code[test].a = reorder;
   block(w.body);
   out_.code[emit_jump(Code::jump)].index = top;
   land(test);
   mask_ = outer;
+  --whiles_;
   ++position_;
 }
 void Preparation::node(const If& f) {
@@ -668,7 +698,7 @@ void Preparation::node(const If& f) {
     const Place mask = take(DType::b1, true, end);
     const std::uint32_t test = emit_jump(Code::mask_if, pred.place);
     Ins& i = out_.code[test];
-    i.z = mask, i.masked = outer.row, i.y = outer.place, i.a = inverted, i.wide = true;
+    i.z = mask, i.masked = outer.row, i.y = outer.place, i.a = inverted, i.count = count_;
     mask_ = {mask, true};
     block(nodes);
     land(test);

@@ -126,8 +126,10 @@ std::optional<Ramp> ramp(const Local& b, const Atom& a, int depth = 8) {
   if (!d || !depth) return {};
   const auto inner = [&](std::size_t i) { return ramp(b, d->in[i], depth - 1); };
   if (d->prim == &iota_p) {
-    if (!is_integer(b.type(a)->dtype)) return {};
-    return Ramp{at(d->params().as<IotaParams>().dimension), 0};
+    const Axis axis = at(d->params().as<IotaParams>().dimension);
+    const DType t = b.type(a)->dtype;
+    if (!is_integer(t) || (width(t) < 4 && b.type(a)->shape[axis] > 127)) return {};
+    return Ramp{axis, 0};
   }
   if (d->prim == &convert_element_type_p) {
     const Type from = b.type(d->in[0]), to = b.type(a);
@@ -375,7 +377,7 @@ Dims free_axes(Local& b, const Side& s) {
   return without(b.type(s.x)->shape.size(), s.contracting, s.batch);
 }
 bool one_dtype(const Match& m) {
-  return m.in_type(0)->dtype == m.type->dtype && m.in_type(1)->dtype == m.type->dtype;
+  return !is_bool(m.type->dtype) && m.in_type(0)->dtype == m.type->dtype && m.in_type(1)->dtype == m.type->dtype;
 }
 
 template <int K>
@@ -579,6 +581,23 @@ Result dot_of_one_hot(const Match& m) {
   return {};
 }
 
+// The operands change places, and with them the axes of the result.  Only instead of the product, not besides it.
+Result transpose_of_dot(const Match& m) {
+  const Equation* d = m.made_by(0, dot_general_p);
+  if (!d || m.b.uses(m.in(0)) > 1) return {};
+  DotParams p = d->params().as<DotParams>();
+  DotDims& n = p.dimension_numbers;
+  const std::size_t rank = m.type->shape.size(), batch = n.lhs_batch.size(),
+                    left = m.b.type(d->in[0])->shape.size() - batch - n.lhs_contracting.size();
+  Dims swapped = iota_dims(rank);
+  std::rotate(swapped.begin() + batch, swapped.begin() + batch + left, swapped.end());
+  if (m.params<TransposeParams>().permutation != swapped) return {};
+  std::swap(n.lhs_batch, n.rhs_batch);
+  std::swap(n.lhs_contracting, n.rhs_contracting);
+  const Atom x = d->in[0], y = d->in[1];
+  return m.b.add(dot_general_p, std::move(p), {y, x});
+}
+
 constexpr const char* kNoAxes = "over no axes";
 constexpr const char* kOnes = "over axes of size 1";
 constexpr const char* kTwice = "of the same reduction: over all axes at once, not where halves round in between";
@@ -600,6 +619,7 @@ constexpr Pattern kPatterns[] = {
     {&reduce_prod_p, "of ones: 1", product_of_ones},
     EVERY_REDUCTION(kBroadcast, reduce_of_broadcast),
     {&reduce_sum_p, "of a diagonal: the diagonal (0 * x = 0)", sum_of_diagonal},
+    {&transpose_p, "of dot_general: its operands change places", transpose_of_dot},
     {&dot_general_p, "of a transpose: other dimension numbers", dot_of_transpose<0>},
     {&dot_general_p, "of a transpose: other dimension numbers", dot_of_transpose<1>},
     {&dot_general_p, "of expand_dims: first the product", dot_of_expand_dims<0>},

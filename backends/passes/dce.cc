@@ -35,7 +35,9 @@ const P& as(const Equation& e) {
 // ---- What is live
 Flags inputs_needed(const JaxprBody& j, const Flags& live_outs);
 
-// The operands and results that an equation keeps, if those results are wanted; a loop may keep more.
+// Equations that may lose operands and results.
+bool divisible(const Equation& e) { return nests(e) || e.prim == &optimization_barrier_p; }
+// What such an equation keeps, if those results are wanted; a loop may keep more.
 struct Kept {
   Flags in, out;
 };
@@ -44,6 +46,8 @@ Kept kept(const Equation& e, const Flags& wanted) {
   if (e.prim == &jit_p || e.prim == &remat_p) {
     const auto& body = e.prim == &jit_p ? as<CallParams>(e).jaxpr : as<RematParams>(e).jaxpr;
     k = {inputs_needed(*body, wanted), wanted};
+  } else if (e.prim == &optimization_barrier_p) {
+    k = {wanted, wanted};
   } else if (e.prim == &cond_p) {
     k.out = wanted;
     std::fill(k.in.begin() + 1, k.in.end(), 0);
@@ -97,7 +101,7 @@ Liveness liveness(const JaxprBody& j, const Flags& live_outs) {
     const auto out = l.vars.begin() + e.out;
     if (std::find(out, out + e.n_out, 1) == out + e.n_out && !effects(e)) continue;
     l.eqns[i] = 1;
-    if (!nests(e)) {
+    if (!divisible(e)) {
       for (auto& a : e.in) use(a);
       continue;
     }
@@ -124,6 +128,8 @@ JaxprPtr pruned(const JaxprBody& j, const Flags& live_outs, const Flags& inputs)
 }
 
 std::shared_ptr<const void> pruned_params(const Equation& e, const Kept& k) {
+  if (e.prim == &optimization_barrier_p)
+    return std::make_shared<ArityParams>(ArityParams{count(k.in, 0, k.in.size())});
   if (e.prim == &jit_p) {
     CallParams p = as<CallParams>(e);
     p.jaxpr = pruned(*p.jaxpr, k.out, k.in);
@@ -179,7 +185,7 @@ JaxprPtr pruned_body(const JaxprBody& j, const Flags& live_outs, const Flags& in
     if (!l.eqns[i]) continue;
     const Equation& e = j.eqns[i];
     std::optional<Kept> some;  // none: all operands and results
-    if (nests(e)) some = kept(e, slice(l.vars, e.out, e.out + e.n_out));
+    if (divisible(e)) some = kept(e, slice(l.vars, e.out, e.out + e.n_out));
     Equation n{e.prim, some ? pruned_params(e, *some) : e.params_data, e.params_ops, {},
                Var(to->types.size()), 0, e.loc};
     for (std::size_t x = 0; x < e.in.size(); ++x)

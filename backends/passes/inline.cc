@@ -22,6 +22,22 @@ const JaxprPtr* callee(const Equation& e, bool all) {
   return nullptr;
 }
 
+// All variables among the operands, by one equation.
+void put_behind_barrier(Rewriter& r, SmallVec<Atom, 2>& operands, Loc loc) {
+  SmallVec<Atom, 2> in;
+  std::vector<Type> types;
+  for (auto& a : operands)
+    if (a.is_var()) {
+      in.push_back(a);
+      types.push_back(r.to.type(a));
+    }
+  if (in.empty()) return;
+  auto arity = std::make_shared<ArityParams>(ArityParams{std::int64_t(in.size())});
+  Var v = r.emit(optimization_barrier_p, std::move(arity), std::move(in), types, loc);
+  for (auto& a : operands)
+    if (a.is_var()) a = Atom::var(v++);
+}
+
 template <bool All>
 JaxprPtr inlined(const JaxprBody& j) {
   constexpr const char* name = All ? "lower" : "inline";
@@ -39,17 +55,11 @@ JaxprPtr inlined(const JaxprBody& j) {
     }
     const JaxprPtr body = on_nested(name, pass, *call);
     Rewriter inner(*body);  // only its map from variables is used; equations go to r
-    for (std::size_t i = 0; i < e.in.size(); ++i) {
-      Atom x = r.get(e.in[i]);
-      if (e.prim == &remat_p) {
-        const Type t = r.to.type(x);
-        SmallVec<Atom, 2> in;
-        in.push_back(std::move(x));
-        x = Atom::var(r.emit(optimization_barrier_p, std::make_shared<ArityParams>(), std::move(in),
-                             {&t, 1}, e.loc));
-      }
-      inner.set(body->invars[i], std::move(x));
-    }
+    SmallVec<Atom, 2> operands;
+    for (auto& a : e.in) operands.push_back(r.get(a));
+    if (e.prim == &remat_p) put_behind_barrier(r, operands, e.loc);
+    for (std::size_t i = 0; i < operands.size(); ++i)
+      inner.set(body->invars[i], std::move(operands[i]));
     for (const Equation& b : body->eqns) {
       SmallVec<Atom, 2> in;
       for (auto& a : b.in) in.push_back(inner.get(a));

@@ -14,7 +14,7 @@ using Table = std::unordered_map<const Primitive*, std::vector<const Pattern*>>;
 const Table& patterns() {
   static const Table table = [] {
     Table t;
-    for (auto rows : {algebra_patterns(), view_patterns(), contraction_patterns()})
+    for (auto rows : {contraction_patterns(), algebra_patterns(), view_patterns()})
       for (const Pattern& p : rows) {
         if (p.prim) {
           t[p.prim].push_back(&p);
@@ -67,9 +67,22 @@ Local::Local(const JaxprBody& from, unsigned steps)
       from_(from),
       steps_(steps),
       merger_(to.eqns, steps & kMerge ? from.eqns.size() : 0),
-      maker_(to.types.size()) {
+      maker_(to.types.size()),
+      old_uses_(from.types.size()),
+      uses_(to.types.size(), 2) {
   to.eqns.reserve(from.eqns.size());
   to.types.reserve(from.types.size());
+  const auto count = [&](const Atom& a) {
+    if (a.is_var()) ++old_uses_[a.var()];
+  };
+  for (const Equation& e : from.eqns)
+    for (auto& a : e.in) count(a);
+  for (auto& a : from.outs) count(a);
+}
+
+void Local::give(Var old, Atom now) {
+  if (now.is_var()) uses_[now.var()] += old_uses_[old];
+  set(old, std::move(now));
 }
 
 JaxprPtr Local::run() {
@@ -83,7 +96,7 @@ JaxprPtr Local::run() {
     if (steps_ & kFold) {
       folded.assign(e.n_out, Array());
       if (fold_equation(n, types, folded.data())) {
-        for (std::uint32_t i = 0; i < e.n_out; ++i) set(e.out + i, Atom(folded[i]));
+        for (std::uint32_t i = 0; i < e.n_out; ++i) give(e.out + i, Atom(folded[i]));
         continue;
       }
     }
@@ -92,19 +105,19 @@ JaxprPtr Local::run() {
           map_sub_jaxprs(e, [&](const JaxprPtr& s) { return nested(steps_, s); });
     if (e.n_out == 1)
       if (Result found = simplified(n, types[0])) {
-        set(e.out, std::move(*found));
+        give(e.out, std::move(*found));
         continue;
       }
     if (e.n_out > 1 && (steps_ & kSimplify)) {
       pieces.assign(e.n_out, Atom());
       if (forward_pieces(*this, n, pieces.data())) {
-        for (std::uint32_t i = 0; i < e.n_out; ++i) set(e.out + i, std::move(pieces[i]));
+        for (std::uint32_t i = 0; i < e.n_out; ++i) give(e.out + i, std::move(pieces[i]));
         continue;
       }
     }
     const bool mergeable = !effects(n) && n.prim != &optimization_barrier_p;
     const Var v = push(std::move(n), types, mergeable);
-    for (std::uint32_t i = 0; i < e.n_out; ++i) set(e.out + i, Atom::var(v + i));
+    for (std::uint32_t i = 0; i < e.n_out; ++i) give(e.out + i, Atom::var(v + i));
   }
   return finish();
 }
@@ -134,6 +147,7 @@ Var Local::push(Equation&& e, std::span<const Type> types, bool mergeable) {
   }
   to.types.insert(to.types.end(), types.begin(), types.end());
   maker_.resize(to.types.size(), std::uint32_t(to.eqns.size()));
+  uses_.resize(to.types.size());
   return to.eqns.back().out;
 }
 

@@ -68,6 +68,10 @@ class Local : public Rewriter {
     return &to.eqns[maker_[a.var()] - 1];
   }
 
+  /// How often the program read what a stands for, so far as is known: more than once means that it stays whatever a
+  /// pattern makes of it.
+  std::uint32_t uses(const Atom& a) const { return a.is_var() ? uses_[a.var()] : 0; }
+
   // Views, in the form that patterns expect: of several forms that mean the same, always one.
   Atom reshaped(const Atom& x, const Shape&);
   Atom broadcast(const Atom& x, const Shape&, const Dims& dims);
@@ -81,11 +85,14 @@ class Local : public Rewriter {
   template <class P>
   Atom view(const Primitive& p, P params, const Atom& x, const Shape&);
   Var push(Equation&&, std::span<const Type> types, bool mergeable);
+  void give(Var old, Atom now);
 
   const JaxprBody& from_;
   const unsigned steps_;
   Merger merger_;
-  std::vector<std::uint32_t> maker_;  // of each variable: index of its equation + 1
+  std::vector<std::uint32_t> maker_;     // of each variable: index of its equation + 1
+  std::vector<std::uint32_t> old_uses_;  // of each variable of the old program
+  std::vector<std::uint32_t> uses_;      // of each variable: those of all that it stands for
   Loc loc_;
   int depth_ = 0;  // of patterns inside patterns
 };

@@ -161,7 +161,7 @@ Result over_power_of_two(const Match& m) {
   if (!c || !is_float(m.type->dtype) || width(m.type->dtype) == 2) return {};
   int exponent;
   if (std::abs(std::frexp(*c, &exponent)) != 0.5 || std::abs(exponent) > 100) return {};
-  return m.b.add(mul_p, {m.in(0), literal(m, m.type->dtype, 1 / *c)});
+  return as_result(m, m.b.add(mul_p, {m.in(0), literal(m, m.type->dtype, 1 / *c)}));
 }
 Result over_minus_one(const Match& m) {
   if (!is_number(m.b, m.in(1), -1) || is_integer(m.type->dtype)) return {};

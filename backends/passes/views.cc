@@ -469,6 +469,96 @@ Result add_slice_of_expand_dims(const Match& m) {
                       m.type->shape);
 }
 
+// Slices added one after the other, disjoint and side by side along one axis until nothing is left out: each element is
+// added to once.  Onto zeros, a slice may come again: the sum starts with it.
+Result add_slices_side_by_side(const Match& m) {
+  constexpr std::size_t kMost = 64;
+  struct Piece {
+    std::int64_t at, size;
+    Atom x;
+  };
+  std::vector<Piece> pieces;  // the last that was added comes first
+  std::ptrdiff_t axis = -1;
+  std::int64_t covered = 0;
+  bool again = false;
+  const Shape& whole = m.type->shape;
+  const auto take = [&](const Atom& x, const Dims& start) {
+    const Shape& s = m.b.type(x)->shape;
+    for (std::size_t i = 0; i < s.size(); ++i) {
+      if (s[i] == whole[i]) continue;
+      if (axis >= 0 && at(axis) != i) return false;
+      axis = std::ptrdiff_t(i);
+    }
+    if (axis < 0) return false;
+    Piece p{start[at(axis)], s[at(axis)], x};
+    bool known = false;
+    for (const Piece& q : pieces) {
+      if (p.at + p.size <= q.at || q.at + q.size <= p.at) continue;
+      if (p.at != q.at || p.size != q.size) return false;
+      known = true;
+    }
+    again = again || known;
+    covered += known ? 0 : p.size;
+    pieces.push_back(std::move(p));
+    return pieces.size() <= kMost;
+  };
+  if (!all_ones(m.params<SliceParams>().strides) || !take(m.in(1), m.params<SliceParams>().start_indices))
+    return {};
+  Atom base = m.in(0);
+  bool onto_zeros = false;
+  while (covered < whole[at(axis)] || again) {
+    const Equation* d = m.b.maker(base);
+    if (!d) return {};
+    if (d->prim == &pad_p && is_number(m.b, d->in[1], 0)) {
+      Dims start;
+      for (const Dims& c : d->params().as<PadParams>().padding_config) {
+        if (c[0] < 0 || c[1] < 0 || c[2] != 0) return {};
+        start.push_back(c[0]);
+      }
+      if (!take(d->in[0], start)) return {};
+      onto_zeros = true;
+      break;
+    }
+    if (d->prim != &add_slice_p || m.b.uses(base) > 1) return {};
+    const auto& p = d->params().as<SliceParams>();
+    if (!all_ones(p.strides) || !take(d->in[1], p.start_indices)) return {};
+    base = Atom(d->in[0]);
+  }
+  if (covered < whole[at(axis)] || (again && !onto_zeros)) return {};
+  std::reverse(pieces.begin(), pieces.end());
+  std::stable_sort(pieces.begin(), pieces.end(), [](auto& a, auto& b) { return a.at < b.at; });
+  Operands in;
+  for (std::size_t i = 0; i < pieces.size();) {
+    Atom sum = pieces[i].x;
+    std::size_t k = i + 1;
+    for (; k < pieces.size() && pieces[k].at == pieces[i].at; ++k)
+      sum = m.b.add(add_any_p, {sum, pieces[k].x});
+    in.push_back(std::move(sum));
+    i = k;
+  }
+  const Atom all = m.b.add(concatenate_p, ConcatenateParams{axis}, std::move(in));
+  return onto_zeros ? all : m.b.add(add_any_p, {base, all});
+}
+Result concatenate_of_expand_dims(const Match& m) {
+  const std::int64_t axis = m.params<ConcatenateParams>().dimension;
+  const std::size_t rank = m.type->shape.size();
+  for (const Atom& a : m.e.in) {
+    if (m.b.type(a)->shape[at(axis)] != 1) return {};
+    if (uniform(m.b, a)) continue;
+    const Equation* d = m.b.maker(a);
+    const bool added =
+        d && (d->prim == &expand_dims_p
+                  ? position(d->params().as<DimensionsParams>().dimensions, axis) >= 0
+                  : d->prim == &broadcast_in_dim_p &&
+                        position(d->params().as<BroadcastParams>().broadcast_dimensions, axis) < 0);
+    if (!added) return {};
+  }
+  Operands in;
+  for (const Atom& a : m.e.in)
+    in.push_back(m.b.reshaped(a, pick(m.b.type(a)->shape, without(rank, {axis}))));
+  return m.b.add(stack_p, AxisParams{axis}, std::move(in));
+}
+
 constexpr Pattern kPatterns[] = {
     {&reshape_p, "of a reshape, to its own shape; by axes of size 1: expand_dims, squeeze", one_reshape},
     {&squeeze_p, "as reshape", one_reshape},
@@ -492,6 +582,7 @@ constexpr Pattern kPatterns[] = {
     {&rev_p, "of rev, of a broadcast, of axes of size 1", rev_any},
     {&concatenate_p, "of one, of concatenate, of nothing", flat_concatenate},
     {&concatenate_p, "of one value: broadcast", same_value_everywhere},
+    {&concatenate_p, "of expand_dims along its axis: stack", concatenate_of_expand_dims},
     {&stack_p, "of equal arrays: broadcast", stack_of_equals},
     {&pad_p, "by nothing", pad_by_nothing},
     {&pad_p, "of one value with itself: broadcast", same_value_everywhere},
@@ -502,6 +593,7 @@ constexpr Pattern kPatterns[] = {
     {&add_slice_p, "of two expand_dims: first the sum", add_slice_of_expand_dims},
     {&add_slice_p, "the whole: add_any", add_whole_slice},
     {&add_slice_p, "x + slice of 0 = x", add_zero_slice},
+    {&add_slice_p, "side by side until all is covered: add_any of concatenate", add_slices_side_by_side},
 };
 }  // namespace
 
