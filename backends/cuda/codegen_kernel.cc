@@ -114,8 +114,10 @@ class Printer {
       types += (types.empty() ? "" : ", ") + type(b);
       parameters += (parameters.empty() ? "" : ", ") + type(b) + (alone ? " __restrict__ " : " ") + f_.names[std::size_t(b)];
     }
+    // Rows keep arrays in registers: as many as one block may have, rather than spills for the sake of more blocks.
+    const std::string bounds = num(u_.threads) + (u_.form == Form::rows ? ", 1" : "");
     out_ = "// kernel " + k_.name + "(" + types + ")\n" + "extern \"C\" __global__ void __launch_bounds__(" +
-           num(u_.threads) + ") " + k_.name + "(" + parameters + ") {\n";
+           bounds + ") " + k_.name + "(" + parameters + ") {\n";
   }
 
   // ---- Names

@@ -142,6 +142,8 @@ struct Value {
   std::size_t settled = 0;               // readers from here on came after the last definition
   std::size_t ordered = 0;  // definitions after this one wait for it and those before it
   bool hidden = false;      // a lane's own copy (hoist_lanes): nothing outside will read it
+  // Axes in the order of memory, the last fastest; empty: as they are.  For outputs that are transposed in the end.
+  std::vector<int> layout{};
   // storage, decided by generate
   Region* home = nullptr;
   std::vector<bool> dropped{};

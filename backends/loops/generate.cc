@@ -389,7 +389,8 @@ class Generator {
       throw std::logic_error("loops: an index has the wrong number of subscripts.");
     Affine a;
     std::int64_t stride = 1;
-    for (std::size_t k = at.size(); k-- > 0;) {
+    for (std::size_t i = at.size(); i-- > 0;) {
+      const std::size_t k = v.layout.empty() ? i : std::size_t(v.layout[i]);
       if (v.dropped[k]) continue;
       a += at[k].at * stride;
       if (at[k].dynamic) a += clip(at[k]) * stride;

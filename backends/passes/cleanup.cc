@@ -201,11 +201,21 @@ Carries study_carry(const JaxprBody& body, std::span<const Atom> consts, std::sp
   }
   while (candidates) {
     NewBody assumed(body);
-    Atoms vars;
+    Shared constants;
+    Atoms vars, of_constants;
     for (std::size_t i = 0; i < body.invars.size(); ++i)
       vars.push_back(assumed.input(body.types[body.invars[i]]));
-    for (std::size_t i = 0; i < vars.size(); ++i)
-      assumed.set(i, i >= nc && i < nc + n ? vars[nc + c.like[i - nc]] : vars[i]);
+    for (std::size_t i = 0; i < vars.size(); ++i) {
+      const bool is_carry = i >= nc && i < nc + n;
+      if (i < nc || (is_carry && c.unchanged[i - nc])) {
+        bool fresh = false;
+        const std::size_t at = constants.place(i < nc ? consts[i] : init[i - nc], fresh);
+        if (fresh) of_constants.push_back(vars[i]);
+        assumed.set(i, of_constants[at]);
+      } else {
+        assumed.set(i, is_carry ? vars[nc + c.like[i - nc]] : vars[i]);
+      }
+    }
     const JaxprPtr merged = cse(*assumed.finish(assumed.equations()));
     candidates = false;
     const Rows before = c.like;
