@@ -397,8 +397,9 @@ TEST_CASE("loops: contractions", "[loops]") {
   CHECK(check_fn(dot({{0, 3}, {2, 1}, {1}, {0}}), {f({4, 3, 17, 5}), f({3, 5, 4, 18})}) == "");
   CHECK(check_fn(
             [=](Args x, Results& y) {
-              dot({{1, 2}, {0, 3}, {}, {}})(
-                  Borrowed(lax::transpose(x[0], {3, 1, 0, 2}), lax::transpose(x[1], {2, 0, 3, 1})), y);
+              const Array a = lax::transpose(x[0], {3, 1, 0, 2}),
+                          b = lax::transpose(x[1], {2, 0, 3, 1});
+              dot({{1, 2}, {0, 3}, {}, {}})(Borrowed(a, b), y);
             },
             {f({4, 5, 3, 6}), f({3, 4, 5, 6})}) == "");
   CHECK(check_fn(
@@ -411,7 +412,8 @@ TEST_CASE("loops: contractions", "[loops]") {
   CHECK(check_fn(
             [=](Args x, Results& y) {  // a row of a larger array, as a scan sees it
               const Array a = lax::squeeze(lax::slice_in_dim(x[0], 1, 2, 0), {0});
-              dot({{1}, {0}, {}, {}})(Borrowed(a, lax::reshape(x[1], {16, 20})), y);
+              const Array b = lax::reshape(x[1], {16, 20});
+              dot({{1}, {0}, {}, {}})(Borrowed(a, b), y);
             },
             {f({3, 17, 16}), f({4, 4, 20})}) == "");
 }
@@ -533,6 +535,28 @@ TEST_CASE("loops: a loop that updates its carry costs the updates", "[loops]") {
     };
     CHECK(cost(f, {x, Array(0)}) < n + 20);
   }
+  SECTION("a view of the operand is a carry too, and comes first") {
+    auto body = [](Args c, Results& y) {
+      y.push_back(c[0]);
+      y.push_back(set(c[1], lax::add(element(c[0], Array(1)), element(c[1], c[2])), c[2]));
+    };
+    Fn f = [&](Args in, Results& y) {
+      const Array z = lax::sin(in[0]), init[] = {lax::slice_in_dim(z, 2, 5, 0), z};
+      loop(body, steps)(Args{init, 2}, y);
+    };
+    CHECK(cost(f, {x}) < 2 * n + 20 * steps);
+    Fn g = [&](Args in, Results& y) {
+      const Array z = lax::sin(in[0]), init[] = {lax::slice_in_dim(z, 2, 5, 0), z};
+      auto change = [](Args c, Results& w) {
+        w.push_back(c[0]);
+        w.push_back(set(c[1], Array(7.), Array(3)));
+      };
+      auto keep = [](Args c, Results& w) { w.append(c.begin(), c.end()); };
+      FlatFn branches[] = {flat(change), flat(keep)};
+      cond_flat(lax::gt(in[1], Array(0.)), branches, Args{init, 2}, "cond", y, Loc::current());
+    };
+    for (double p : {-1., 1.}) CHECK(cost(g, {x, Array(p)}) < 2 * n + 20);
+  }
   SECTION("no loop: one copy of the input for a chain of updates") {
     Fn f = [](Args in, Results& y) {
       Array z = in[0];
@@ -591,6 +615,14 @@ TEST_CASE("loops: updates whose operand is needed later copy it", "[loops]") {
     z = lax::add_slice(z, lax::slice_in_dim(c[0], 2, 6, 0), {1}, {5}, {});
     y.push_back(set(z, Array(7.), c[1]));
     y.push_back(lax::add(z, z));
+  }, {x, k});
+  check([](Args c, Results& y) {  // of a reduction, of a running sum, of a product, of a kernel's result
+    const Array m = lax::broadcast_in_dim(c[0], {6, 6}, {0}), parts[] = {c[0]};
+    y.push_back(set(lax::reduce_sum(m, {0}), Array(7.), c[1]));
+    y.push_back(set(lax::cumsum(c[0], 0), Array(7.), c[1]));
+    const DotParams p{{{1}, {0}, {}, {}}, {}};
+    y.push_back(set(dot_general_p.apply(p, Loc::current(), m, c[0]), Array(7.), c[1]));
+    y.push_back(set(lax::sort(parts, 0)[0], Array(7.), c[1]));
   }, {x, k});
   check([](Args c, Results& y) {  // a broadcast, a constant
     const Array start[] = {c[1], Array(1)}, u = lax::full(make_type(f64, {1, 1}), 5);
@@ -864,6 +896,122 @@ TEST_CASE("loops: cond", "[loops]") {
              {change, sine, swap, constant, sine}, {change, change}})
       for (const auto& mapped : {std::vector<int>{0, 1, 2}, {0}, {1}, {1, 2}})
         CHECK(check_lanes(cond_of(branches), {Array(index), v, lax::cos(v)}, mapped) == "");
+}
+
+TEST_CASE("loops: what leaves no trace", "[loops]") {
+  const auto count = [](const loops::Block& b) {
+    std::size_t n = 0;
+    loops::each_node(b, [&](const loops::Node& x) { n += x.as<loops::Call>() != nullptr; });
+    return n;
+  };
+  const auto temporaries = [](const loops::Program& p) {
+    std::size_t n = 0;
+    for (const loops::Buffer& b : p.buffers) n += b.role == loops::Buffer::Role::temp;
+    return n;
+  };
+  SECTION("reshapes with common digits: one loop nest") {
+    Fn f = [](Args x, Results& y) {
+      const Array a = lax::reshape(lax::sin(x[0]), {4, 6, 2, 4});
+      const Array b = lax::cos(lax::transpose(a, {0, 2, 1, 3}));
+      const Array c = lax::reshape(lax::transpose(b, {0, 2, 1, 3}), {24, 8});
+      const Array d = lax::mul(c, lax::broadcast_in_dim(x[1], {24, 8}, {1}));
+      y.push_back(lax::reduce_sum(lax::reshape(d, {192}), {0}));
+      y.push_back(lax::tanh(lax::reshape(lax::rev(lax::reshape(d, {192}), {0}), {2, 12, 8})));
+    };
+    Random r(1);
+    const Arrays in{r.array(f64, {24, 8}, 0, 1), r.array(f64, {8}, 0, 1)};
+    CHECK(check_fn(f, in) == "");
+    CHECK(temporaries(program_of(f, in)) <= 1);  // what is reversed
+  }
+  SECTION("a tile of a tile") {
+    Fn f = [](Args x, Results& y) {
+      y.push_back(lax::mul(lax::tile(lax::sin(lax::tile(x[0], {3})), {2}), x[1]));
+    };
+    CHECK(check_fn(f, {numbers(4), numbers(24)}) == "");
+  }
+  SECTION("a transposed product is another product") {
+    const DotParams p{{{0}, {0}, {}, {}}, {}};
+    Fn f = [=](Args x, Results& y) {
+      y.push_back(lax::transpose(dot_general_p.apply(p, Loc::current(), x[0], x[1]), {1, 0}));
+    };
+    Random r(1);
+    const Arrays in{r.array(f64, {16, 20}, 0, 1), r.array(f64, {16, 17}, 0, 1)};
+    CHECK(check_fn(f, in) == "");
+    const loops::Program once = program_of(f, in);
+    CHECK(once.body.size() == 1);
+    CHECK(count(once.body) == 1);
+    Fn g = [=](Args x, Results& y) {  // both
+      const Array z = dot_general_p.apply(p, Loc::current(), x[0], x[1]);
+      y.push_back(lax::transpose(z, {1, 0}));
+      y.push_back(z);
+    };
+    CHECK(check_fn(g, in) == "");
+    const DotParams q{{{3}, {1}, {0, 1}, {0, 2}}, {}};  // with batches, and two free dimensions
+    Fn h = [=](Args x, Results& y) {
+      const Array z = dot_general_p.apply(q, Loc::current(), x[0], x[1]);
+      y.push_back(lax::transpose(z, {0, 1, 3, 4, 2}));
+      y.push_back(lax::transpose(dot_general_p.apply(q, Loc::current(), x[0], x[1]), {1, 0, 3, 4, 2}));
+    };
+    CHECK(check_fn(h, {r.array(f64, {2, 3, 17, 16}, 0, 1), r.array(f64, {2, 16, 3, 4, 5}, 0, 1)}) == "");
+  }
+  SECTION("checkpoint: what is computed again is not kept") {
+    const auto memory = [](int layers, bool keep) {
+      const auto layer = [](Args x, Results& y) {
+        const DotParams p{{{1}, {0}, {}, {}}, {}};
+        Array h = x[0];
+        for (int i = 0; i < 3; ++i)
+          h = lax::tanh(dot_general_p.apply(p, Loc::current(), h, x[1]));
+        y.push_back(h);
+      };
+      Fn f = [=](Args x, Results& y) {
+        Array h = x[0];
+        for (int i = 0; i < layers; ++i) {
+          const Array in[] = {h, x[1]};
+          Results z;
+          if (keep)
+            layer(Args{in, 2}, z);
+          else
+            checkpoint_flat(flat(layer), Args{in, 2}, nullptr, z, Loc::current());
+          h = z[0];
+        }
+        y.push_back(h);
+      };
+      Random r(1);
+      const Array x = r.array(f32, {20, 20}, 0, 0.1);
+      loops::Program p = program_of(pullback(f, 2), {x, x, x});
+      loops::plan_memory(p);
+      return double(p.arena) / (400 * 4);  // arrays
+    };
+    CHECK(memory(12, false) - memory(6, false) < 7.5);   // one for each layer
+    CHECK(memory(12, true) - memory(6, true) > 17.5);    // three
+  }
+}
+
+TEST_CASE("loops: operands of calls", "[loops]") {
+  auto first = std::make_shared<const HostFn>(HostFn{"size", [](Args x, Results& y) {
+    double n = 0;
+    for (const Array& a : x) n += double(a.size()) + (a.size() ? a.astype(f64).to_vector<double>()[0] : 0);
+    y.push_back(Array(n));
+  }});
+  const Type out[] = {scalar_type(f64)};
+  Fn f = [=](Args x, Results& y) {
+    const Array with_none[] = {lax::slice_in_dim(x[0], 2, 2, 0), x[0]};
+    pure_callback_flat(first, out, with_none, y, Loc::current());
+    const Array parts[] = {lax::rev(x[0], {0}), Array(3), lax::full(x[0].type(), 2), x[0],
+                           lax::reshape(x[0], {2, 2}), lax::transpose(lax::reshape(x[0], {2, 2}), {1, 0})};
+    pure_callback_flat(first, out, parts, y, Loc::current());
+  };
+  CHECK(check_fn(f, {numbers(4)}) == "");
+  Fn g = [=](Args x, Results& y) {
+    auto body = [=](Args c, Results& z) {
+      Results r;
+      pure_callback_flat(first, out, c, r, Loc::current());
+      z.push_back(lax::add(c[0], r[0]));
+      z.push_back(r[0]);
+    };
+    scan_flat(flat(body), x.first(1), x.subspan(1), 3, true, 1, y, Loc::current());
+  };
+  CHECK(check_fn(g, {numbers(4), lax::broadcast_in_dim(numbers(2), {3, 2}, {1})}) == "");
 }
 
 TEST_CASE("loops: effects keep their order and are never dropped", "[loops]") {

@@ -1,9 +1,10 @@
 // codegen_barriers.cc -- where the threads of a row wait for each other.
 //
-// One walk over what all threads do alike, with the accesses since the last barrier.  An access belongs to all threads (a
-// load), to the first one (a store), or, inside a shared loop, to the thread that its index says.  Two accesses to one
-// memory, of which one writes, need a barrier between them unless the same thread does both to every element.  Loops are
-// walked again with what their end leaves to their beginning, until nothing new is found.
+// One walk over what all threads do alike, with the accesses since the last barrier.  An access
+// belongs to all threads (a load), to the first one (a store), or, inside a shared loop, to the
+// thread that its index says.  Two accesses to one memory, of which one writes, need a barrier
+// between them unless the same thread does both to every element.  Loops are walked again with what
+// their end leaves to their beginning, until nothing new is found.
 #include <algorithm>
 #include <limits>
 #include "backends/cuda/codegen_kernel.h"
@@ -13,14 +14,16 @@ namespace {
 
 struct Owner {
   enum class Kind : std::uint8_t { all, first, walker, unknown } kind = Kind::all;
-  // walker: the thread that runs iteration `flat` of `points`, taken by vectors; the element is step flat + rest + window
+  // walker: the thread that runs iteration `flat` of `points`, taken by vectors; the element is
+  // step flat + rest + window
   std::int64_t points = 0, vector = 1, step = 0;
   Affine rest;
   std::int64_t lo = 0, hi = 0;
   bool operator==(const Owner&) const = default;
 };
 bool same_thread(const Owner& a, const Owner& b) {
-  if (a.kind != b.kind || a.kind == Owner::Kind::all || a.kind == Owner::Kind::unknown) return false;
+  if (a.kind != b.kind || a.kind == Owner::Kind::all || a.kind == Owner::Kind::unknown)
+    return false;
   if (a.kind == Owner::Kind::first) return true;
   const std::int64_t step = a.step < 0 ? -a.step : a.step;
   return a.points == b.points && a.vector == b.vector && a.step == b.step && a.rest == b.rest &&
@@ -51,7 +54,8 @@ class Walk {
       auto it = r_.storage.find(b);
       return it != r_.storage.end() && it->second == Storage::shared;
     }
-    return std::any_of(stored_.begin(), stored_.end(), [&](int s) { return s == b || f_.may_alias(s, b); });
+    return std::any_of(stored_.begin(), stored_.end(),
+                       [&](int s) { return s == b || f_.may_alias(s, b); });
   }
   bool one_memory(int a, int b) const { return a == b || f_.may_alias(a, b); }
   bool conflict(const Touch& a, const Touch& b) const {
@@ -123,7 +127,8 @@ class Walk {
     first.kind = Owner::Kind::first;
     return {{st.buffer, true, first}};
   }
-  // The reductions behind a loop, whose results the first thread stores.  A block has waited when they are done.
+  // The reductions behind a loop, whose results the first thread stores.  A block has waited when
+  // they are done.
   void results(const Loop& l, State& s) {
     State next;
     bool reduces = false;

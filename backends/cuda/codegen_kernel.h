@@ -12,7 +12,7 @@ struct Facts {
   std::vector<DType> types;                           // of values, by symbol
   std::unordered_map<Sym, const Element*> constants;  // by symbol
   std::vector<Interval> symbols;
-  std::vector<std::string> names;                     // of buffers
+  std::vector<std::string> names;  // of buffers
   explicit Facts(const Program&);
   const Buffer& buffer(int b) const { return program.buffers[std::size_t(b)]; }
   /// Whether two buffers may lie in the same memory.
@@ -28,8 +28,8 @@ struct Kernel {
 Kernel print_kernel(const Facts&, const Loop&, const Unit&, int number);
 
 // ---- codegen_barriers.cc
-/// In a unit of form rows: where the threads of a row must wait for each other, because one touches memory that another has
-/// written, or writes what another has read.
+/// In a unit of form rows: where the threads of a row must wait for each other, because one touches
+/// memory that another has written, or writes what another has read.
 struct Barriers {
   std::set<const Node*> before;
   std::set<const Loop*> behind;  // before the results of reductions over this loop are stored

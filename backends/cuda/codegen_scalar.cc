@@ -1,7 +1,7 @@
 // codegen_scalar.cc -- the code column of elementwise.def, with operands in place of x and y.
 //
-// The names in it are those of the prelude, which is the text that eager kernels are compiled from.  Halves are computed
-// in float and rounded after every operation.
+// The names in it are those of the prelude, which is the text that eager kernels are compiled from.
+// Halves are computed in float and rounded after every operation.
 #include "backends/cuda/codegen_scalar.h"
 #include <charconv>
 #include <cmath>
@@ -38,10 +38,11 @@ const Rows& rows() {
     };
     for (auto* p : {&copy_p, &nextafter_p}) r->at(p).stored = true;
     for (auto* p : {&neg_p, &add_p, &sub_p, &add_any_p}) r->at(p).wraps = true;
-    for (auto* p : {&exp_p, &exp2_p, &expm1_p, &log_p,   &log1p_p, &logistic_p, &sin_p,   &cos_p,
-                    &tan_p, &asin_p, &acos_p,  &atan_p,  &sinh_p,  &cosh_p,     &tanh_p,  &asinh_p,
-                    &acosh_p, &atanh_p, &atan2_p, &pow_p, &erf_p, &erfc_p, &erf_inv_p, &lgamma_p,
-                    &digamma_p, &polygamma_p, &zeta_p, &cbrt_p, &rem_p, &nextafter_p})
+    for (auto* p :
+         {&exp_p,     &exp2_p,      &expm1_p, &log_p,  &log1p_p, &logistic_p, &sin_p,     &cos_p,
+          &tan_p,     &asin_p,      &acos_p,  &atan_p, &sinh_p,  &cosh_p,     &tanh_p,    &asinh_p,
+          &acosh_p,   &atanh_p,     &atan2_p, &pow_p,  &erf_p,   &erfc_p,     &erf_inv_p, &lgamma_p,
+          &digamma_p, &polygamma_p, &zeta_p,  &cbrt_p, &rem_p,   &nextafter_p})
       r->at(p).elementary = true;
     for (auto& [p, row] : *r)
       if (row.elementary || p == &sqrt_p || p == &rsqrt_p) row.complex = false;
@@ -52,7 +53,8 @@ const Rows& rows() {
 
 std::string shortest(double v, bool single) {
   char s[64];
-  const auto end = single ? std::to_chars(s, s + sizeof s, float(v)) : std::to_chars(s, s + sizeof s, v);
+  const auto end =
+      single ? std::to_chars(s, s + sizeof s, float(v)) : std::to_chars(s, s + sizeof s, v);
   std::string t(s, end.ptr);
   if (t.find_first_of(".e") == t.npos) t += ".0";
   if (single) t += 'f';
@@ -64,7 +66,8 @@ std::string floating(double v, bool single) {
     return std::signbit(v) ? "(" + s + ")" : s;
   }
   if (std::isinf(v))
-    return std::string(v < 0 ? "(-" : "") + "infinity<" + (single ? "float" : "double") + ">()" + (v < 0 ? ")" : "");
+    return std::string(v < 0 ? "(-" : "") + "infinity<" + (single ? "float" : "double") + ">()" +
+           (v < 0 ? ")" : "");
   return {};  // NaN: by its bits
 }
 template <class T>
@@ -90,7 +93,8 @@ std::string real_literal(DType d, const loops::Element& e, std::size_t at) {
 bool is_half_type(DType d) { return d == DType::f16 || d == DType::bf16; }
 
 // `code` with the operands in place of the words x and y.
-std::string substituted(std::string_view code, const std::function<std::string(std::size_t)>& operand) {
+std::string substituted(std::string_view code,
+                        const std::function<std::string(std::size_t)>& operand) {
   auto word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; };
   std::string out;
   for (std::size_t i = 0; i < code.size();) {
@@ -113,10 +117,21 @@ std::string substituted(std::string_view code, const std::function<std::string(s
 }  // namespace
 
 const char* type_name(DType d) {
-  static constexpr const char* n[] = {
-      "bool",           "signed char", "short",              "int",     "long long",
-      "unsigned char",  "unsigned short", "unsigned int",    "unsigned long long", "float16",
-      "bfloat16",       "float",       "double",             "Complex<float>", "Complex<double>"};
+  static constexpr const char* n[] = {"bool",
+                                      "signed char",
+                                      "short",
+                                      "int",
+                                      "long long",
+                                      "unsigned char",
+                                      "unsigned short",
+                                      "unsigned int",
+                                      "unsigned long long",
+                                      "float16",
+                                      "bfloat16",
+                                      "float",
+                                      "double",
+                                      "Complex<float>",
+                                      "Complex<double>"};
   return n[int(d)];
 }
 
@@ -133,8 +148,9 @@ std::string literal(const loops::Element& e, bool computed) {
                                                      : bits_of<std::int64_t>(e);
       const std::string type = type_name(e.dtype);
       std::string s = e.dtype == DType::i64 && v == INT64_MIN ? "(-9223372036854775807ll - 1)"
-                      : e.dtype == DType::i32 && v == INT32_MIN ? "(-2147483647 - 1)"
-                                                                 : std::to_string(v) + (e.dtype == DType::i64 ? "ll" : "");
+                      : e.dtype == DType::i32 && v == INT32_MIN
+                          ? "(-2147483647 - 1)"
+                          : std::to_string(v) + (e.dtype == DType::i64 ? "ll" : "");
       if (e.dtype == DType::i8) return "(signed char)(" + s + ")";
       if (e.dtype == DType::i16) return "short(" + s + ")";
       return v < 0 && s[0] != '(' ? "(" + s + ")" : s;
@@ -163,7 +179,8 @@ std::string literal(const loops::Element& e, bool computed) {
     case DType::c64:
     case DType::c128: {
       const DType r = real_of(e.dtype);
-      return std::string(type_name(e.dtype)) + "{" + real_literal(r, e, 0) + ", " + real_literal(r, e, width(r)) + "}";
+      return std::string(type_name(e.dtype)) + "{" + real_literal(r, e, 0) + ", " +
+             real_literal(r, e, width(r)) + "}";
     }
   }
   return {};
@@ -182,23 +199,27 @@ bool is_elementary(const Primitive& p) {
 bool has_device_form(const loops::Let& l, const std::vector<DType>& operands) {
   const bool complex = is_complex(l.dtype) || (!operands.empty() && is_complex(operands[0]));
   if (auto it = rows().find(l.op); it != rows().end()) return it->second.complex || !complex;
-  for (auto* p : {&select_n_p, &convert_element_type_p, &integer_pow_p, &bitcast_convert_type_p, &stop_gradient_p,
-                  &complex_p, &real_p, &imag_p, &conj_p})
+  for (auto* p : {&select_n_p, &convert_element_type_p, &integer_pow_p, &bitcast_convert_type_p,
+                  &stop_gradient_p, &complex_p, &real_p, &imag_p, &conj_p})
     if (l.op == p) return true;
   for (auto* p : {&clamp_p, &round_p, &reduce_precision_p, &threefry2x32_p})
     if (l.op == p) return !complex;
   return false;
 }
 
-std::string expression(const loops::Let& l, const std::vector<DType>& types, const Operand& operand) {
+std::string expression(const loops::Let& l, const std::vector<DType>& types,
+                       const Operand& operand) {
   const std::string to = type_name(l.dtype);
   // Computed in float, and rounded if the result is a half.
-  auto rounded = [&](const std::string& e) { return is_half_type(l.dtype) ? "store<" + to + ">(" + e + ")" : e; };
+  auto rounded = [&](const std::string& e) {
+    return is_half_type(l.dtype) ? "store<" + to + ">(" + e + ")" : e;
+  };
   if (auto it = rows().find(l.op); it != rows().end()) {
     const Row& r = it->second;
     auto text = [&](std::size_t i) {
       std::string s = operand(i, !r.stored);
-      if (r.wraps && (types[i] == DType::i32 || types[i] == DType::i64))  // narrower types are added as int
+      if (r.wraps &&
+          (types[i] == DType::i32 || types[i] == DType::i64))  // narrower types are added as int
         s = std::string(types[i] == DType::i32 ? "unsigned(" : "Unsigned<long long>(") + s + ")";
       return s;
     };
@@ -217,7 +238,8 @@ std::string expression(const loops::Let& l, const std::vector<DType>& types, con
   if (l.op == &select_n_p) {
     const std::size_t cases = l.args.size() - 1;
     if (types[0] == DType::b1)
-      return cases == 1 ? operand(1, false) : operand(0, false) + " ? " + operand(2, false) + " : " + operand(1, false);
+      return cases == 1 ? operand(1, false)
+                        : operand(0, false) + " ? " + operand(2, false) + " : " + operand(1, false);
     std::string s;
     for (std::size_t i = 0; i + 1 < cases; ++i)
       s += operand(0, false) + " <= " + std::to_string(i) + " ? " + operand(i + 1, false) + " : ";
@@ -232,16 +254,19 @@ std::string expression(const loops::Let& l, const std::vector<DType>& types, con
     return rounded(call("integer_pow", true, ", " + std::to_string(n) + "ll"));
   }
   if (l.op == &round_p)
-    return rounded(call(l.view().as<RoundParams>().rounding_method == RoundingMethod::TO_NEAREST_EVEN ? "round_even"
-                                                                                                       : "round_away",
-                        true));
+    return rounded(
+        call(l.view().as<RoundParams>().rounding_method == RoundingMethod::TO_NEAREST_EVEN
+                 ? "round_even"
+                 : "round_away",
+             true));
   if (l.op == &reduce_precision_p) {
     const auto& p = l.view().as<PrecisionParams>();
     return call("reduce_precision", false,
                 ", " + std::to_string(p.exponent_bits) + ", " + std::to_string(p.mantissa_bits));
   }
   if (l.op == &clamp_p)
-    return rounded("clamp(" + operand(0, true) + ", " + operand(1, true) + ", " + operand(2, true) + ")");
+    return rounded("clamp(" + operand(0, true) + ", " + operand(1, true) + ", " + operand(2, true) +
+                   ")");
   if (l.op == &complex_p) return "complex(" + operand(0, false) + ", " + operand(1, false) + ")";
   if (l.op == &real_p) return call("real", false);
   if (l.op == &imag_p) return call("imag", false);

@@ -8,7 +8,8 @@ namespace jaxpp::cuda {
 
 /// As stored, in the prelude's names: "float", "float16", "Complex<double>".
 const char* type_name(DType);
-/// Exact, of the stored type; computed: of the type that it is computed in, which differs for halves.
+/// Exact, of the stored type; computed: of the type that it is computed in, which differs for
+/// halves.
 std::string literal(const loops::Element&, bool computed = false);
 /// Whether the device has the operation for operands of these types.
 bool has_device_form(const loops::Let&, const std::vector<DType>& operands);

@@ -1,5 +1,6 @@
-// prelude.cc -- the prelude is text that the build embeds: backends/eager's scalar code, the very text that eager kernels
-// are compiled from, and prelude.cuh.  Lines "// ---- Name" separate its parts.
+// prelude.cc -- the prelude is text that the build embeds: backends/eager's scalar code, the very
+// text that eager kernels are compiled from, and prelude.cuh.  Lines "// ---- Name" separate its
+// parts.
 #include "backends/cuda/prelude.h"
 #include <initializer_list>
 #include <stdexcept>
@@ -14,7 +15,8 @@ extern const char* const prelude_code;
 
 namespace {
 
-constexpr int kInlined = 64;  // calls of elementary functions; 500 inlined sines take NVRTC half a minute
+constexpr int kInlined =
+    64;  // calls of elementary functions; 500 inlined sines take NVRTC half a minute
 
 std::string_view part(std::string_view all, std::string_view name) {
   const std::string heading = "// ---- " + std::string(name) + "\n";

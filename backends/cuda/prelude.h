@@ -4,8 +4,8 @@
 
 namespace jaxpp::cuda {
 
-/// The parts of the prelude that the text of some kernels uses.  elementary_calls: calls of exp, sin, ... in it; many are
-/// not inlined, for the sake of NVRTC's time.
+/// The parts of the prelude that the text of some kernels uses.  elementary_calls: calls of exp,
+/// sin, ... in it; many are not inlined, for the sake of NVRTC's time.
 std::string prelude(const std::string& kernels, int elementary_calls);
 
 }  // namespace jaxpp::cuda

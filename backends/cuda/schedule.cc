@@ -10,11 +10,11 @@ namespace jaxpp::cuda {
 namespace {
 
 // From extents only, never from a device: results must not depend on it.
-constexpr std::int64_t kBlocks = 528;        // enough to fill a large device
-constexpr std::int64_t kBlockPoints = 16384; // of a sum: fewer are not worth a second kernel
-constexpr double kVectorWork = 160;          // operations of a thread, times elements at once
-constexpr double kMostSequential = 1e6;      // steps of one thread; the host is faster beyond
-constexpr std::int64_t kRow = 32;            // iterations worth a warp
+constexpr std::int64_t kBlocks = 528;         // enough to fill a large device
+constexpr std::int64_t kBlockPoints = 16384;  // of a sum: fewer are not worth a second kernel
+constexpr double kVectorWork = 160;           // operations of a thread, times elements at once
+constexpr double kMostSequential = 1e6;       // steps of one thread; the host is faster beyond
+constexpr std::int64_t kRow = 32;             // iterations worth a warp
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 std::int64_t product(const std::vector<Level>& levels) {
@@ -37,7 +37,8 @@ Affine position(const std::vector<Level>& levels) {
   return a;
 }
 bool straight(const Block& b) {
-  return std::none_of(b.begin(), b.end(), [](const Node& n) { return n.as<Loop>() || n.as<While>() || n.as<If>(); });
+  return std::none_of(b.begin(), b.end(),
+                      [](const Node& n) { return n.as<Loop>() || n.as<While>() || n.as<If>(); });
 }
 
 class Scheduler {
@@ -102,7 +103,8 @@ class Scheduler {
     Loop l = make_loop(p_, 1);
     l.body = std::move(nodes);
     for (int b : locals) p_.buffers[std::size_t(b)].scope = l.var;
-    if (std::string why = obstacle(p_, l.body); !why.empty()) return host(std::move(l), std::move(why));
+    if (std::string why = obstacle(p_, l.body); !why.empty())
+      return host(std::move(l), std::move(why));
     l.marks = bound(Marks::Bind::block);
     bind_threads(p_, l.body);
     row(std::move(l), 1);
@@ -114,13 +116,15 @@ class Scheduler {
   };
 
   void nest(Loop l) {
-    if (std::string why = obstacle(p_, l.body); !why.empty()) return host(std::move(l), std::move(why));
+    if (std::string why = obstacle(p_, l.body); !why.empty())
+      return host(std::move(l), std::move(why));
     Nest n = peel(p_, std::move(l));
     std::vector<Combined> combined;
     if (!combinations(n, combined)) {
       const double steps = double(n.points()) * work(n.leaf);
       Node whole = assemble(p_, std::move(n));
-      if (steps > kMostSequential) return host(std::move(whole), "scatter: several updates may meet in one element");
+      if (steps > kMostSequential)
+        return host(std::move(whole), "scatter: several updates may meet in one element");
       Loop one = make_loop(p_, 1);
       each_node(one_block(whole), [](Node& m) {
         if (auto* inner = m.as<Loop>()) inner->order = Order::serial;
@@ -139,12 +143,14 @@ class Scheduler {
     }
     if (rowish(n)) return rows(std::move(n), std::move(combined));
     if (all.empty()) return loop(std::move(n));
-    if (common.size() == n.levels.size() && small_results(n, combined, kMaxRegisters)) return sum(std::move(n), std::move(combined));
+    if (common.size() == n.levels.size() && small_results(n, combined, kMaxRegisters))
+      return sum(std::move(n), std::move(combined));
     const Sym along = contiguous(n);
     std::vector<Level> kept, reduced;
     for (const Level& v : n.levels) (common.count(v.var) ? reduced : kept).push_back(v);
     const bool few = product(reduced) < kRow && product(kept) >= 1024;
-    if (!common.empty() && !kept.empty() && small_results(n, combined, 1) && (!common.count(along) || few))
+    if (!common.empty() && !kept.empty() && small_results(n, combined, 1) &&
+        (!common.count(along) || few))
       return columns(std::move(n), std::move(combined), kept, reduced);
     // The contiguous loop runs in the threads of a row.
     Nest row, inner;
@@ -159,7 +165,8 @@ class Scheduler {
     if (outer.empty()) outer.push_back({p_.next_sym++, 1});
     // Reduced levels other than the contiguous one run in the row, one after another.
     std::vector<Level> blocks, serial;
-    for (const Level& v : outer) (common.count(v.var) && common.count(along) ? serial : blocks).push_back(v);
+    for (const Level& v : outer)
+      (common.count(v.var) && common.count(along) ? serial : blocks).push_back(v);
     if (blocks.empty()) std::swap(blocks, serial);
     row.leaf.push_back(assemble(p_, std::move(inner), {thread}));
     for (std::size_t i = serial.size(); i-- > 0;) {
@@ -180,8 +187,8 @@ class Scheduler {
     return l.body;
   }
 
-  // The stores that combine into something outside.  Levels on which the place depends by data run one after another,
-  // inside of the others.  False: the nest must run as one thread would.
+  // The stores that combine into something outside.  Levels on which the place depends by data run
+  // one after another, inside of the others.  False: the nest must run as one thread would.
   bool combinations(Nest& n, std::vector<Combined>& all) {
     std::set<Sym> inside = loops_in(n.leaf);
     for (const Level& l : n.levels) inside.insert(l.var);
@@ -209,7 +216,9 @@ class Scheduler {
     if (in_order.empty()) return true;
     if (in_order.size() == n.levels.size()) return false;
     for (Combined& c : all) {
-      if (!std::all_of(c.missing.begin(), c.missing.end(), [&](Sym s) { return in_order.count(s); })) return false;
+      if (!std::all_of(c.missing.begin(), c.missing.end(),
+                       [&](Sym s) { return in_order.count(s); }))
+        return false;
       c.missing.clear();
     }
     Nest inner;
@@ -234,7 +243,8 @@ class Scheduler {
     int n = 0;
     each_access(b, [&](const Access& a) {
       const std::int64_t k = a.at->coef(var);
-      if (p_.buffers[std::size_t(a.buffer)].role != Buffer::Role::local && (k == 1 || k == -1)) n += a.load ? 1 : 2;
+      if (p_.buffers[std::size_t(a.buffer)].role != Buffer::Role::local && (k == 1 || k == -1))
+        n += a.load ? 1 : 2;
     });
     return n;
   }
@@ -245,7 +255,8 @@ class Scheduler {
     return best;
   }
   // Whether a thread can keep its part of every result.
-  bool small_results(const Nest& n, const std::vector<Combined>& combined, std::int64_t most) const {
+  bool small_results(const Nest& n, const std::vector<Combined>& combined,
+                     std::int64_t most) const {
     const std::set<Sym> inner = loops_in(n.leaf);
     for (const Combined& c : combined) {
       bool walks = false;
@@ -267,7 +278,8 @@ class Scheduler {
           if (l->order == Order::parallel) {
             std::int64_t points = l->extent;
             const Loop* k = l;
-            while (k->body.size() == 1 && k->body[0].as<Loop>() && k->body[0].as<Loop>()->order == Order::parallel) {
+            while (k->body.size() == 1 && k->body[0].as<Loop>() &&
+                   k->body[0].as<Loop>()->order == Order::parallel) {
               k = k->body[0].as<Loop>();
               points *= k->extent;
             }
@@ -287,7 +299,8 @@ class Scheduler {
     walk(walk, n.leaf);
     for (const Level& l : n.levels) outer = std::max(outer, contiguity(n.leaf, l.var));
     const bool few = n.points() < 4096;
-    return (most >= kRow && inner >= outer) || (few && inner >= outer && most >= kRow / 2) || (few && most >= 8 * kRow);
+    return (most >= kRow && inner >= outer) || (few && inner >= outer && most >= kRow / 2) ||
+           (few && most >= 8 * kRow);
   }
 
   // ---- Forms
@@ -296,12 +309,15 @@ class Scheduler {
     auto stores = [&](Sym var) {
       int k = 0;
       each_access(n.leaf, [&](const Access& a) {
-        if (!a.load && p_.buffers[std::size_t(a.buffer)].role != Buffer::Role::local && a.at->coef(var) == 1) ++k;
+        if (!a.load && p_.buffers[std::size_t(a.buffer)].role != Buffer::Role::local &&
+            a.at->coef(var) == 1)
+          ++k;
       });
       return k;
     };
     auto better = [&](const Level& a, const Level& b) {
-      return std::pair(stores(a.var), contiguity(n.leaf, a.var)) < std::pair(stores(b.var), contiguity(n.leaf, b.var));
+      return std::pair(stores(a.var), contiguity(n.leaf, a.var)) <
+             std::pair(stores(b.var), contiguity(n.leaf, b.var));
     };
     auto best = n.levels.end() - 1;
     for (auto it = n.levels.begin(); it != n.levels.end(); ++it)
@@ -312,7 +328,8 @@ class Scheduler {
     if (const Sym other = transposed(n); other != kNone) {
       u.form = Form::transpose;
       u.vector = 1;
-      const auto it = std::find_if(n.levels.begin(), n.levels.end(), [&](const Level& l) { return l.var == other; });
+      const auto it = std::find_if(n.levels.begin(), n.levels.end(),
+                                   [&](const Level& l) { return l.var == other; });
       std::rotate(it, it + 1, n.levels.end() - 1);  // next to the innermost
     }
     const std::int64_t threads = ceil_div(n.points(), u.vector);
@@ -333,7 +350,8 @@ class Scheduler {
       const std::int64_t k = l->at.coef(a.var);
       if (k > -16 && k < 16) continue;
       for (auto& t : l->at.terms)
-        if (t.k == 1 && has(n.levels, t.sym)) bytes[t.sym] += std::int64_t(width(p_.buffers[std::size_t(l->buffer)].dtype));
+        if (t.k == 1 && has(n.levels, t.sym))
+          bytes[t.sym] += std::int64_t(width(p_.buffers[std::size_t(l->buffer)].dtype));
     }
     for (const Level& l : n.levels)
       if (auto it = bytes.find(l.var); it != bytes.end() && l.var != a.var && l.extent >= 16 &&
@@ -342,11 +360,13 @@ class Scheduler {
     return kNone;
   }
 
-  // Partial results: parts[(chunk, position among the kept levels)], and the nest that combines them.
+  // Partial results: parts[(chunk, position among the kept levels)], and the nest that combines
+  // them.
   //
   //   parallel i ... chunk c { y[at] += v }   ->   parallel i ... chunk c { parts[n c + position] += v }
   //                                                parallel k < chunks { parallel kept { y[at] += parts[n k + position] } }
-  Node split_store(Store& s, Sym chunk, std::int64_t chunks, const std::vector<Level>& kept, std::set<int>& parts) {
+  Node split_store(Store& s, Sym chunk, std::int64_t chunks, const std::vector<Level>& kept,
+                   std::set<int>& parts) {
     const Buffer target = p_.buffers[std::size_t(s.buffer)];
     std::int64_t n = product(kept);
     const Affine inside = s.at;
@@ -379,7 +399,7 @@ class Scheduler {
   void combine_parts(Block nests) {
     double all = 0;
     for (const Node& n : nests) all += double(n.as<Loop>()->extent) * work(n.as<Loop>()->body);
-    if (nests.size() == 1 || all > 1 << 16) {
+    if (nests.size() <= 1 || all > 1 << 16) {
       for (Node& n : nests) nest(std::move(*n.as<Loop>()));
       return;
     }
@@ -414,46 +434,54 @@ class Scheduler {
 
   void sum(Nest n, std::vector<Combined> combined) {
     const Sym along = contiguous(n);
-    auto it = std::find_if(n.levels.begin(), n.levels.end(), [&](const Level& l) { return l.var == along; });
+    auto it = std::find_if(n.levels.begin(), n.levels.end(),
+                           [&](const Level& l) { return l.var == along; });
     std::rotate(it, it + 1, n.levels.end());
-    auto longest = std::max_element(n.levels.begin(), n.levels.end(), [](auto& a, auto& b) { return a.extent < b.extent; });
+    auto longest = std::max_element(n.levels.begin(), n.levels.end(),
+                                    [](auto& a, auto& b) { return a.extent < b.extent; });
     if (n.levels[0].extent < 64) std::rotate(n.levels.begin(), longest, longest + 1);
     Unit u;
     u.form = Form::sum;
-    const std::int64_t per_block = std::max<std::int64_t>(256, std::int64_t(double(kBlockPoints) * 4 / (4 + work(n.leaf))));
+    const std::int64_t per_block =
+        std::max<std::int64_t>(256, std::int64_t(double(kBlockPoints) * 4 / (4 + work(n.leaf))));
     std::int64_t chunks = std::clamp<std::int64_t>(ceil_div(n.points(), per_block), 1, 1024);
     Level& outer = n.levels[0];
     chunks = std::min(chunks, outer.extent);
     std::int64_t grain = ceil_div(outer.extent, chunks);
-    if (n.levels.size() == 1 && chunks > 1) grain = ceil_div(grain, 16) * 16;  // chunks start at vectors
+    if (n.levels.size() == 1 && chunks > 1)
+      grain = ceil_div(grain, 16) * 16;  // chunks start at vectors
     chunks = ceil_div(outer.extent, grain);
     std::vector<Marks> marks(n.levels.size(), bound(Marks::Bind::grid));
     Block after;
     marks[0].grain = grain;
     if (chunks > 1) {
       marks[0].chunk = p_.next_sym++;
-      for (Combined& c : combined) after.push_back(split_store(store_of(c), marks[0].chunk, chunks, {}, u.assigns));
+      for (Combined& c : combined)
+        after.push_back(split_store(store_of(c), marks[0].chunk, chunks, {}, u.assigns));
       for (Combined& c : combined) fill(store_of(c).buffer, store_of(c).combine);
     }
     u.vector = vector_width(p_, n.levels, n.leaf);
     if (grain % u.vector && n.levels.size() == 1) u.vector = 1;
     const std::int64_t block_points = n.points() / outer.extent * grain;
-    u.threads = int(std::clamp<std::int64_t>(std::int64_t(std::bit_ceil(std::uint64_t(ceil_div(block_points, u.vector)))), 32,
-                                             chunks > 1 ? 256 : 1024));
+    u.threads = int(std::clamp<std::int64_t>(
+        std::int64_t(std::bit_ceil(std::uint64_t(ceil_div(block_points, u.vector)))), 32,
+        chunks > 1 ? 256 : 1024));
     finish(assemble(p_, std::move(n), marks), std::move(u));
     combine_parts(std::move(after));
   }
   static Store& store_of(Combined& c) { return *const_cast<Node*>(c.access.node)->as<Store>(); }
 
-  void columns(Nest n, std::vector<Combined> combined, std::vector<Level> kept, std::vector<Level> reduced) {
-    // Contiguous columns innermost; the longest of the others is walked by several threads, and in chunks.
+  void columns(Nest n, std::vector<Combined> combined, std::vector<Level> kept,
+               std::vector<Level> reduced) {
+    // Contiguous columns innermost; the longest of the others is walked by several threads, and in
+    // chunks.
     Nest order = std::move(n);
     std::vector<Level>::iterator best = kept.end() - 1;
     for (auto it = kept.begin(); it != kept.end(); ++it)
       if (contiguity(order.leaf, it->var) > contiguity(order.leaf, best->var)) best = it;
     std::rotate(best, best + 1, kept.end());
-    const auto longest =
-        std::max_element(reduced.begin(), reduced.end(), [](auto& a, auto& b) { return a.extent < b.extent; });
+    const auto longest = std::max_element(reduced.begin(), reduced.end(),
+                                          [](auto& a, auto& b) { return a.extent < b.extent; });
     std::rotate(reduced.begin(), longest, longest + 1);
     Unit u;
     u.form = Form::columns;
@@ -466,9 +494,10 @@ class Scheduler {
     while (down > 1 && down * 4 > rows) down /= 2;
     if (u.across * down < 32) u.across = 32 / down;
     u.threads = u.across * down;
-    std::int64_t chunks = few ? 1
-                              : std::clamp<std::int64_t>(ceil_div(kBlocks, blocks), 1,
-                                                         std::clamp<std::int64_t>(rows / (8 * down), 1, 1024));
+    std::int64_t chunks =
+        few ? 1
+            : std::clamp<std::int64_t>(ceil_div(kBlocks, blocks), 1,
+                                       std::clamp<std::int64_t>(rows / (8 * down), 1, 1024));
     const std::int64_t grain = ceil_div(rows, chunks);
     chunks = ceil_div(rows, grain);
     bool wider = false;  // a store that combines over columns too needs a second unit anyway
@@ -478,7 +507,8 @@ class Scheduler {
     if (chunks > 1 || wider) {
       walk.grain = grain;
       walk.chunk = p_.next_sym++;
-      for (Combined& c : combined) after.push_back(split_store(store_of(c), walk.chunk, chunks, kept, u.assigns));
+      for (Combined& c : combined)
+        after.push_back(split_store(store_of(c), walk.chunk, chunks, kept, u.assigns));
       for (Combined& c : combined) fill(store_of(c).buffer, store_of(c).combine);
     }
     std::vector<Marks> marks(kept.size(), bound(Marks::Bind::grid));
@@ -489,8 +519,8 @@ class Scheduler {
     combine_parts(std::move(after));
   }
 
-  // A block or a warp for every iteration of the levels.  If stores combine over some of them, those are walked by a block
-  // in chunks, into an array of its own:
+  // A block or a warp for every iteration of the levels.  If stores combine over some of them,
+  // those are walked by a block in chunks, into an array of its own:
   //
   //   parallel r { y[at] += v }  ->  parallel c < chunks { local sum = 0; serial q { r = grain c + q: sum[at] += v }
   //                                                        parts[c] = sum }
@@ -508,7 +538,8 @@ class Scheduler {
       all.insert(c.missing.begin(), c.missing.end());
       std::erase_if(common, [&](Sym s) { return !c.missing.count(s); });
       for (auto& t : c.access.at->terms)
-        if (!has(n.levels, t.sym) && !loops_in(n.leaf).count(t.sym)) common.clear();  // a place from data
+        if (!has(n.levels, t.sym) && !loops_in(n.leaf).count(t.sym))
+          common.clear();  // a place from data
     }
     if (common.empty())
       return host(assemble(p_, std::move(n)), "reductions over different loops around rows");
@@ -541,9 +572,11 @@ class Scheduler {
     std::int64_t elements = 0;
     for (Combined& c : combined) {
       Affine outer, inner = c.access.at->c;
-      for (auto& t : c.access.at->terms) (has(blocks, t.sym) ? outer : inner) += Affine::of(t.sym, t.k);
+      for (auto& t : c.access.at->terms)
+        (has(blocks, t.sym) ? outer : inner) += Affine::of(t.sym, t.k);
       const Interval range = interval(inner, symbols);
-      auto it = std::find_if(results.begin(), results.end(), [&](Result& r) { return r.buffer == c.access.buffer; });
+      auto it = std::find_if(results.begin(), results.end(),
+                             [&](Result& r) { return r.buffer == c.access.buffer; });
       if (it == results.end()) {
         results.push_back({c.access.buffer, -1, c.access.combine, outer, range, {&store_of(c)}});
         continue;
@@ -555,7 +588,8 @@ class Scheduler {
     }
     for (Result& r : results) elements += r.range.hi - r.range.lo + 1;
     const double all_work = double(walked.extent * product(serial)) * (work(n.leaf) + 1);
-    std::int64_t chunks = std::clamp<std::int64_t>(ceil_div(2 * kBlocks, product(blocks)), 1, walked.extent);
+    std::int64_t chunks =
+        std::clamp<std::int64_t>(ceil_div(2 * kBlocks, product(blocks)), 1, walked.extent);
     chunks = std::clamp<std::int64_t>(std::int64_t(all_work / (64 * double(elements))), 1, chunks);
     const std::int64_t grain = ceil_div(walked.extent, chunks);
     chunks = ceil_div(walked.extent, grain);
@@ -582,7 +616,8 @@ class Scheduler {
       }
       // For every element; without a loop if there is one.
       Loop start = make_loop(p_, size), end = make_loop(p_, size);
-      const Affine at_start = size > 1 ? Affine::of(start.var) : Affine(), at_end = size > 1 ? Affine::of(end.var) : Affine();
+      const Affine at_start = size > 1 ? Affine::of(start.var) : Affine(),
+                   at_end = size > 1 ? Affine::of(end.var) : Affine();
       const Sym none = p_.next_sym++;
       start.body.push_back(Const{none, identity(r.combine, target.dtype)});
       start.body.push_back(Store{r.local, at_start, Combine::set, none});
@@ -591,7 +626,8 @@ class Scheduler {
       if (chunks == 1) {
         end.body.push_back(Store{r.buffer, r.outer + at_end + Affine(r.range.lo), r.combine, v});
       } else {
-        const int part = new_temp(p_, target.name + "_parts", target.dtype, product(blocks) * chunks * size);
+        const int part =
+            new_temp(p_, target.name + "_parts", target.dtype, product(blocks) * chunks * size);
         std::vector<Level> fresh;
         Affine outer = r.outer;
         for (const Level& l : blocks) {
@@ -609,7 +645,8 @@ class Scheduler {
         combine.levels.push_back(e);
         const Sym w = p_.next_sym++;
         combine.leaf.push_back(Load{w, part, place(fresh, k.var, Affine::of(e.var))});
-        combine.leaf.push_back(Store{r.buffer, outer + Affine::of(e.var) + Affine(r.range.lo), r.combine, w});
+        combine.leaf.push_back(
+            Store{r.buffer, outer + Affine::of(e.var) + Affine(r.range.lo), r.combine, w});
         after.push_back(assemble(p_, std::move(combine)));
       }
       auto add = [&](Block& to, Loop& l) {
@@ -636,12 +673,14 @@ class Scheduler {
       leaf.clear();
       leaf.push_back(std::move(l));
     }
-    const Affine row_number = Affine::of(chunk.var, grain) + (grain > 1 ? Affine::of(q.var) : Affine());
+    const Affine row_number =
+        Affine::of(chunk.var, grain) + (grain > 1 ? Affine::of(q.var) : Affine());
     if (grain * chunks == walked.extent) {
       each_affine(leaf, [&](Affine& at) { at = at.subst(walked.var, row_number); });
       q.body = std::move(leaf);
     } else {  // the last chunk is shorter
-      const Sym number = p_.next_sym++, end = p_.next_sym++, inside = p_.next_sym++, clipped = p_.next_sym++;
+      const Sym number = p_.next_sym++, end = p_.next_sym++, inside = p_.next_sym++,
+                clipped = p_.next_sym++;
       q.body.push_back(Index{number, DType::i64, row_number});
       q.body.push_back(Const{end, Element::of(DType::i64, double(walked.extent))});
       Let less;
@@ -696,7 +735,8 @@ class Scheduler {
       }
   }
 
-  // The last of it: how many threads, and what does not fit into shared memory goes to global memory.
+  // The last of it: how many threads, and what does not fit into shared memory goes to global
+  // memory.
   void row(Loop l, std::int64_t count) {
     Unit u;
     u.form = Form::rows;
@@ -706,14 +746,17 @@ class Scheduler {
       u.vectors[t.levels.back().var] = v;
       most = std::max(most, t.points() / v);
     }
-    auto round = [](std::int64_t n) { return std::clamp<std::int64_t>(ceil_div(n, 32) * 32, 32, 1024); };
+    auto round = [](std::int64_t n) {
+      return std::clamp<std::int64_t>(ceil_div(n, 32) * 32, 32, 1024);
+    };
     if (most == 1)
       u.group = 1;
     else if (count >= 1024 && most <= 256)
       u.group = 32;
     else
       u.group = int(count >= kBlocks ? round(ceil_div(most, 4)) : round(most));
-    for (const ThreadNest& t : thread_nests(l.body))  // rather one element for every thread than four for some
+    for (const ThreadNest& t :
+         thread_nests(l.body))  // rather one element for every thread than four for some
       for (int& v = u.vectors[t.levels.back().var]; v > 1 && t.points() / v < u.group;) v /= 2;
     settle_vectors(l, u);
     u.threads = u.group == 32 ? int(32 * std::clamp<std::int64_t>(count / kBlocks, 1, 8)) : u.group;
@@ -724,18 +767,21 @@ class Scheduler {
       const std::int64_t each = shared_bytes(p_, facts), rows_of_block = u.threads / u.group;
       if (each * rows_of_block <= room) break;
       if (rows_of_block > 1) {
-        u.threads = int(std::max<std::int64_t>(1, room / std::max<std::int64_t>(each, 1))) * u.group;
+        u.threads =
+            int(std::max<std::int64_t>(1, room / std::max<std::int64_t>(each, 1))) * u.group;
         continue;
       }
       int largest = -1;
       for (auto [b, s] : facts.storage)
-        if (s == Storage::shared && (largest < 0 || p_.buffers[std::size_t(b)].size > p_.buffers[std::size_t(largest)].size))
+        if (s == Storage::shared && (largest < 0 || p_.buffers[std::size_t(b)].size >
+                                                        p_.buffers[std::size_t(largest)].size))
           largest = b;
       to_global(l, largest);
     }
     if (count == 1)
       if (const double steps = sequential_work(l.body, u.group); steps > kMostSequential)
-        return host(std::move(l), "a long loop over time: " + std::to_string(std::int64_t(steps)) + " steps of one block");
+        return host(std::move(l), "a long loop over time: " + std::to_string(std::int64_t(steps)) +
+                                      " steps of one block");
     finish(std::move(l), std::move(u));
   }
   // Loops that walk one local do so by equal vectors: then an element stays with one thread.
@@ -743,7 +789,8 @@ class Scheduler {
     std::map<int, std::set<Sym>> walkers;
     for (const ThreadNest& t : thread_nests(l.body))
       each_access(*t.leaf, [&](const Access& a) {
-        if (p_.buffers[std::size_t(a.buffer)].role == Buffer::Role::local && a.at->coef(t.levels.back().var))
+        if (p_.buffers[std::size_t(a.buffer)].role == Buffer::Role::local &&
+            a.at->coef(t.levels.back().var))
           walkers[a.buffer].insert(t.levels.back().var);
       });
     for (bool again = true; again;) {

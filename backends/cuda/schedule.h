@@ -1,7 +1,8 @@
 // schedule.h -- how a loop program runs on a device: which node becomes what kind of kernel.
 //
-// Every top-level node becomes a unit: one launch, or a library's matrix product, or work for the host.  A unit's form is
-// read off the tree: which loops are parallel, over which of them stores combine, which index walks memory contiguously.
+// Every top-level node becomes a unit: one launch, or a library's matrix product, or work for the
+// host.  A unit's form is read off the tree: which loops are parallel, over which of them stores
+// combine, which index walks memory contiguously.
 //
 //   loop       every iteration of the outer parallel loops is a thread (marks: grid); loops inside run in the thread
 //   transpose  the same, where loads and stores are contiguous along different loops: through tiles in shared memory
@@ -12,9 +13,9 @@
 //   rows       a block, or a warp, for every iteration of the outer loops (block); loops inside run in its threads
 //              (thread); everything else is the same in all of them
 //
-// The tree is changed by partial results, by loops around what stood alone at the top, and by reordering loops: a CPU
-// that ignores the marks still computes the same, but for the grouping of floating-point reductions.  That depends on sizes
-// alone: results are the same on every device.
+// The tree is changed by partial results, by loops around what stood alone at the top, and by
+// reordering loops: a CPU that ignores the marks still computes the same, but for the grouping of
+// floating-point reductions.  That depends on sizes alone: results are the same on every device.
 #pragma once
 #include <map>
 #include "backends/cuda/codegen.h"
@@ -31,9 +32,10 @@ struct Unit {
   int vector = 1;     // loop, sum, columns: neighbours that a thread takes at once
   int across = 32;    // columns: threads of a block side by side; the others walk different rows
   int group = 0;      // rows: threads of one row; less than `threads`: several rows in a block
-  std::map<Sym, int> vectors;  // rows: as `vector`, by the innermost loop of some that run in the threads
-  std::set<int> assigns;       // buffers whose combining stores start from nothing
-  std::set<int> skips;         // buffers whose stores need not be: see assigns
+  std::map<Sym, int>
+      vectors;  // rows: as `vector`, by the innermost loop of some that run in the threads
+  std::set<int> assigns;  // buffers whose combining stores start from nothing
+  std::set<int> skips;    // buffers whose stores need not be: see assigns
   Gemm gemm;
   Step::Place a, b, c;
 };
@@ -47,7 +49,7 @@ Scheduled schedule_for_device(Program);
 
 inline constexpr int kSharedBytes = 48 << 10;  // of a block, without asking for more
 inline constexpr int kTile = 32;               // of a transpose
-inline constexpr int kMaxRegisters = 32;       // elements of an array that a thread keeps in registers
+inline constexpr int kMaxRegisters = 32;  // elements of an array that a thread keeps in registers
 
 // ---- schedule_gemm.cc
 /// A product of matrices as the library does it, or why not.
@@ -66,11 +68,12 @@ enum class Storage : std::uint8_t {
   registers,  // every thread has its share, the elements that only it touches
   shared
 };
-/// Reductions over the threads of a row: a combining store inside of `thread` loops whose index lacks them.
+/// Reductions over the threads of a row: a combining store inside of `thread` loops whose index
+/// lacks them.
 struct RowFacts {
   std::map<int, Storage> storage;  // of locals
-  /// The loop behind which a store's partial results are combined: the outermost `thread` loop around it, or a loop around
-  /// that in which nobody looks at the result.
+  /// The loop behind which a store's partial results are combined: the outermost `thread` loop
+  /// around it, or a loop around that in which nobody looks at the result.
   std::map<const Node*, const Loop*> reduced_after;
 };
 /// Marks loops inside a row that its threads share.
@@ -94,8 +97,8 @@ std::int64_t shared_bytes(const Program&, const RowFacts&);
 double sequential_work(const Block& row, int threads);
 
 // ---- schedule.cc
-/// Neighbours of the innermost level that a thread may take at once: all that depends on it in memory is contiguous and
-/// aligned.
+/// Neighbours of the innermost level that a thread may take at once: all that depends on it in
+/// memory is contiguous and aligned.
 int vector_width(const Program&, const std::vector<Level>&, const Block& leaf);
 
 }  // namespace jaxpp::cuda

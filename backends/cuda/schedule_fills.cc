@@ -1,16 +1,19 @@
-// schedule_fills.cc -- which fill is the last touch of a buffer before it is combined into, and by whom.
+// schedule_fills.cc -- which fill is the last touch of a buffer before it is combined into, and by
+// whom.
 #include "backends/cuda/schedule_fills.h"
 #include <algorithm>
 
 namespace jaxpp::cuda {
 namespace {
 
-// How many different elements an index names, if it is row-major in some order of the levels; else 0.
+// How many different elements an index names, if it is row-major in some order of the levels; else
+// 0.
 std::int64_t covered(const std::vector<Level>& levels, const Affine& at) {
   std::vector<std::pair<std::int64_t, std::int64_t>> steps;  // coefficient, extent
   std::int64_t n = 1;
   for (auto& t : at.terms) {
-    auto it = std::find_if(levels.begin(), levels.end(), [&](const Level& l) { return l.var == t.sym; });
+    auto it =
+        std::find_if(levels.begin(), levels.end(), [&](const Level& l) { return l.var == t.sym; });
     if (it == levels.end() || t.k < 0) return 0;
     steps.push_back({t.k, it->extent});
   }
@@ -55,7 +58,8 @@ void Fills::see(const Node& n, std::vector<Unit>& units) {
 
 bool Fills::is_nothing(int buffer, Combine c) const {
   auto it = filled_.find(buffer);
-  return it != filled_.end() && it->second.value == identity(c, p_.buffers[std::size_t(buffer)].dtype);
+  return it != filled_.end() &&
+         it->second.value == identity(c, p_.buffers[std::size_t(buffer)].dtype);
 }
 void Fills::drop(int buffer, std::vector<Unit>& units) {
   units[filled_.at(buffer).unit].skips.insert(buffer);
@@ -69,7 +73,8 @@ void Fills::note(const Loop& l, const Access& a, std::size_t unit) {
   const Block* body = &l.body;
   std::vector<Level> levels{{l.var, l.extent}};
   for (;;) {
-    const bool here = std::any_of(body->begin(), body->end(), [&](const Node& n) { return &n == a.node; });
+    const bool here =
+        std::any_of(body->begin(), body->end(), [&](const Node& n) { return &n == a.node; });
     if (here) break;
     const Loop* next = nullptr;
     for (const Node& n : *body)
@@ -84,10 +89,12 @@ void Fills::note(const Loop& l, const Access& a, std::size_t unit) {
   }
   for (const Node& n : *body)
     if (auto* c = n.as<Const>(); c && c->sym == s.value)
-      if (covered(levels, s.at) == p_.buffers[std::size_t(a.buffer)].size) filled_[a.buffer] = {unit, c->value};
+      if (covered(levels, s.at) == p_.buffers[std::size_t(a.buffer)].size)
+        filled_[a.buffer] = {unit, c->value};
 }
 
-// Whether a unit combines one partial result into every element of a buffer, the last thing it does with it.
+// Whether a unit combines one partial result into every element of a buffer, the last thing it does
+// with it.
 bool Fills::combines_once(const Loop& l, const Unit& u, const Access& a) const {
   std::vector<Level> levels;
   const Loop* at = &l;
@@ -103,7 +110,8 @@ bool Fills::combines_once(const Loop& l, const Unit& u, const Access& a) const {
   const RowFacts facts = row_facts(p_, l, u);
   auto after = facts.reduced_after.find(a.node);
   return after != facts.reduced_after.end() &&
-         std::any_of(at->body.begin(), at->body.end(), [&](const Node& n) { return n.as<Loop>() == after->second; });
+         std::any_of(at->body.begin(), at->body.end(),
+                     [&](const Node& n) { return n.as<Loop>() == after->second; });
 }
 
 }  // namespace jaxpp::cuda

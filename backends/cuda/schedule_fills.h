@@ -5,14 +5,16 @@
 
 namespace jaxpp::cuda {
 
-/// Follows the units in order.  A unit that combines one partial result into every element of a buffer, right after the
-/// buffer was filled with what changes nothing, may as well store it: the fill is left out.
+/// Follows the units in order.  A unit that combines one partial result into every element of a
+/// buffer, right after the buffer was filled with what changes nothing, may as well store it: the
+/// fill is left out.
 class Fills {
  public:
   explicit Fills(const Program& p) : p_(p) {}
   /// The last unit.
   void see(const Node&, std::vector<Unit>&);
-  /// Whether a buffer holds only what `c` combines to nothing.  Then whoever starts it anew may call drop().
+  /// Whether a buffer holds only what `c` combines to nothing.  Then whoever starts it anew may
+  /// call drop().
   bool is_nothing(int buffer, Combine c) const;
   void drop(int buffer, std::vector<Unit>&);
 

@@ -1,8 +1,9 @@
 // schedule_gemm.cc -- dot_general as a matrix product of the library's.
 //
-// Our arrays are row-major, the library's column-major: C = A B in rows is C^T = B^T A^T in columns, so the operands change
-// places and nothing is moved.  An operand's dimensions fall into three groups, batch, free and contracted; each must be
-// one dimension with one stride, and free or contracted must have stride 1: then transposition is a flag.
+// Our arrays are row-major, the library's column-major: C = A B in rows is C^T = B^T A^T in
+// columns, so the operands change places and nothing is moved.  An operand's dimensions fall into
+// three groups, batch, free and contracted; each must be one dimension with one stride, and free or
+// contracted must have stride 1: then transposition is a flag.
 #include "backends/cuda/schedule.h"
 #include "jaxpp/ops/params.h"
 #include "jaxpp/ops/primitives.h"

@@ -1,8 +1,9 @@
 // schedule_rows.cc -- the inside of a row: which loops its threads share, and where locals live.
 //
-// What is not in a shared loop is done by every thread alike: scalars cost nothing that way, and nothing has to be
-// broadcast.  A loop is shared if its iterations touch elements of their own, or combine into places that do not depend
-// on the loop: then every thread combines its part, and the parts are combined in a fixed order.
+// What is not in a shared loop is done by every thread alike: scalars cost nothing that way, and
+// nothing has to be broadcast.  A loop is shared if its iterations touch elements of their own, or
+// combine into places that do not depend on the loop: then every thread combines its part, and the
+// parts are combined in a fixed order.
 #include <algorithm>
 #include "backends/cuda/schedule.h"
 
@@ -10,8 +11,8 @@ namespace jaxpp::cuda {
 namespace {
 
 constexpr std::int64_t kWarp = 32;
-constexpr std::int64_t kShared = 16;   // fewer iterations are done by every thread
-constexpr std::int64_t kCopies = 64;   // elements of an array of which every thread has a copy
+constexpr std::int64_t kShared = 16;  // fewer iterations are done by every thread
+constexpr std::int64_t kCopies = 64;  // elements of an array of which every thread has a copy
 
 // The most iterations of parallel loops around one point of a block.
 std::int64_t parallel_points(const Block& b) {
@@ -106,7 +107,8 @@ class Binder {
     std::vector<Marks> marks;
     Levels order;
     auto is_shared = [&](const Level& l) {
-      return std::any_of(shared.begin(), shared.end(), [&](const Level& s) { return s.var == l.var; });
+      return std::any_of(shared.begin(), shared.end(),
+                         [&](const Level& s) { return s.var == l.var; });
     };
     const bool over_reduced = !reduced.empty() && is_shared(shared.front()) &&
                               std::any_of(reduced.begin(), reduced.end(), is_shared);
@@ -127,7 +129,8 @@ class Binder {
   }
 
   // Which levels the threads share, the innermost contiguous in memory.  False: none.
-  bool choose(const Nest& n, const std::vector<Access>& combining, Levels kept, Levels reduced, Levels& shared) const {
+  bool choose(const Nest& n, const std::vector<Access>& combining, Levels kept, Levels reduced,
+              Levels& shared) const {
     const std::int64_t points = product(kept) * product(reduced), inner = parallel_points(n.leaf);
     if (inner >= kWarp && (points < kWarp || inner >= 4 * points)) return false;
     const std::int64_t k = product(kept), r = product(reduced);
@@ -136,7 +139,8 @@ class Binder {
     } else if (!reduced.empty()) {
       // All that every store lacks, or the largest.
       for (const Level& l : reduced)
-        if (std::all_of(combining.begin(), combining.end(), [&](const Access& a) { return a.at->coef(l.var) == 0; }))
+        if (std::all_of(combining.begin(), combining.end(),
+                        [&](const Access& a) { return a.at->coef(l.var) == 0; }))
           shared.push_back(l);
       if (shared.empty())
         shared = {*std::max_element(reduced.begin(), reduced.end(),
@@ -145,10 +149,12 @@ class Binder {
     }
     if (product(shared) < kShared) return false;
     // The most contiguous one innermost.
-    const auto best = std::max_element(shared.begin(), shared.end(), [&](const Level& a, const Level& b) {
-      return contiguity(p_, n.leaf, a.var) < contiguity(p_, n.leaf, b.var);
-    });
-    if (best != shared.end() && contiguity(p_, n.leaf, best->var) > contiguity(p_, n.leaf, shared.back().var))
+    const auto best =
+        std::max_element(shared.begin(), shared.end(), [&](const Level& a, const Level& b) {
+          return contiguity(p_, n.leaf, a.var) < contiguity(p_, n.leaf, b.var);
+        });
+    if (best != shared.end() &&
+        contiguity(p_, n.leaf, best->var) > contiguity(p_, n.leaf, shared.back().var))
       std::rotate(best, best + 1, shared.end());
     return true;
   }
@@ -297,7 +303,8 @@ RowFacts row_facts(const Program& p, const Loop& unit, const Unit& u) {
       });
       for (auto& t : s.access.at->terms) fixed &= !inside.count(t.sym) || in_threads.count(t.sym);
       each_access(l.body, [&](const Access& a) {
-        if (a.buffer == s.access.buffer) fixed &= sites.at(a.node).lacks && a.combine == s.access.combine;
+        if (a.buffer == s.access.buffer)
+          fixed &= sites.at(a.node).lacks && a.combine == s.access.combine;
       });
       if (!fixed) break;
       after = &l;

@@ -1,5 +1,6 @@
-// schedule_top.cc -- the top level falls into groups: one parallel loop, one call, or a run of anything else, which one
-// block does in order.  Small loops next to each other are a run too: a launch costs more than they do.
+// schedule_top.cc -- the top level falls into groups: one parallel loop, one call, or a run of
+// anything else, which one block does in order.  Small loops next to each other are a run too: a
+// launch costs more than they do.
 #include "backends/cuda/schedule_top.h"
 #include <algorithm>
 #include <unordered_map>
@@ -8,10 +9,11 @@
 namespace jaxpp::cuda {
 namespace {
 
-constexpr std::int64_t kFewest = 32;    // iterations worth moving a loop outside
-constexpr double kGuarded = 4096;       // work of the branches of an If that are worth kernels of their own
-constexpr double kSmall = 1 << 14;      // work of a loop that may share a block with others
-constexpr double kRun = 1 << 16;        // of all of them
+constexpr std::int64_t kFewest = 32;  // iterations worth moving a loop outside
+constexpr double kGuarded =
+    4096;  // work of the branches of an If that are worth kernels of their own
+constexpr double kSmall = 1 << 14;  // work of a loop that may share a block with others
+constexpr double kRun = 1 << 16;    // of all of them
 
 class Top {
  public:
@@ -53,7 +55,8 @@ class Top {
           alone(std::move(n));
         }
         continue;
-      } else if (auto* i = n.as<If>(); i && work(i->body) + work(i->otherwise) > kGuarded && guard(*i, groups)) {
+      } else if (auto* i = n.as<If>();
+                 i && work(i->body) + work(i->otherwise) > kGuarded && guard(*i, groups)) {
         continue;
       }
       in_run(std::move(n));
@@ -70,7 +73,8 @@ class Top {
       double cost = 0;
       if (obstacle(p_, g.nodes).empty()) {
         for (const Node& n : g.nodes)
-          if (auto* l = n.as<Loop>(); l && l->order == Order::parallel) cost += double(l->extent) * work(l->body);
+          if (auto* l = n.as<Loop>(); l && l->order == Order::parallel)
+            cost += double(l->extent) * work(l->body);
         if (!g.run && cost > kSmall) cost = 0;
         if (g.run) cost += 1;
       }
@@ -103,7 +107,8 @@ class Top {
     const std::set<Sym> inside = loops_in(first.body);
     each_access(serial.body, [&](const Access& a) {
       const Buffer& b = p_.buffers[std::size_t(a.buffer)];
-      const bool own = b.role == Buffer::Role::local && (b.scope == first.var || inside.count(b.scope));
+      const bool own =
+          b.role == Buffer::Role::local && (b.scope == first.var || inside.count(b.scope));
       if (stored.count(a.buffer) && !own) by_buffer[a.buffer].push_back(a);
     });
     for (auto& [b, all] : by_buffer)
@@ -111,7 +116,8 @@ class Top {
     Loop parallel = std::move(*serial.body.back().as<Loop>());
     serial.body.pop_back();
     for (Node& n : parallel.body) serial.body.push_back(std::move(n));
-    for (Buffer& b : p_.buffers)  // one copy an iteration of i serves all s: each s starts by writing it
+    for (Buffer& b :
+         p_.buffers)  // one copy an iteration of i serves all s: each s starts by writing it
       if (b.role == Buffer::Role::local && b.scope == serial.var) b.scope = parallel.var;
     parallel.body.clear();
     parallel.body.push_back(std::move(serial));
@@ -171,7 +177,8 @@ class Top {
     return true;
   }
 
-  // Values defined in one group and used in another: constants are repeated, others go through memory.
+  // Values defined in one group and used in another: constants are repeated, others go through
+  // memory.
   void bring_values(std::vector<Group>& groups) {
     struct Definition {
       std::size_t group;
@@ -183,7 +190,8 @@ class Top {
       if (!groups[g].run) continue;
       for (const Node& n : groups[g].nodes) {
         if (auto* l = n.as<Let>())
-          for (int i = 0; i < l->results; ++i) defined[l->sym + i] = {g, &n}, types[l->sym + i] = l->dtype;
+          for (int i = 0; i < l->results; ++i)
+            defined[l->sym + i] = {g, &n}, types[l->sym + i] = l->dtype;
         if (auto* c = n.as<Const>()) defined[c->sym] = {g, &n}, types[c->sym] = c->value.dtype;
         if (auto* i = n.as<Index>()) defined[i->sym] = {g, &n}, types[i->sym] = i->dtype;
         if (auto* c = n.as<Clip>()) defined[c->sym] = {g, &n};
@@ -238,12 +246,15 @@ class Top {
     }
     for (std::size_t g = 0; g < groups.size(); ++g) {
       Block& b = groups[g].nodes;
-      b.insert(b.begin(), std::make_move_iterator(front[g].begin()), std::make_move_iterator(front[g].end()));
-      b.insert(b.end(), std::make_move_iterator(back[g].begin()), std::make_move_iterator(back[g].end()));
+      b.insert(b.begin(), std::make_move_iterator(front[g].begin()),
+               std::make_move_iterator(front[g].end()));
+      b.insert(b.end(), std::make_move_iterator(back[g].begin()),
+               std::make_move_iterator(back[g].end()));
     }
     // A group of constants that nobody is left to use does nothing.
     std::erase_if(groups, [](const Group& g) {
-      return g.run && std::all_of(g.nodes.begin(), g.nodes.end(), [](const Node& n) { return is_pure(n, {}); });
+      return g.run && std::all_of(g.nodes.begin(), g.nodes.end(),
+                                  [](const Node& n) { return is_pure(n, {}); });
     });
   }
 
@@ -303,7 +314,8 @@ std::string obstacle(const Program& p, const Block& b) {
       for (Sym s : l->args) in.push_back(types[s]);
       for (int i = 0; i < l->results; ++i) types[l->sym + i] = l->dtype;
       if (why.empty() && !has_device_form(*l, in))
-        why = std::string(l->op->name) + ": no device form for " + name(in.empty() ? l->dtype : in[0]);
+        why = std::string(l->op->name) + ": no device form for " +
+              name(in.empty() ? l->dtype : in[0]);
     }
   });
   return why;

@@ -127,11 +127,12 @@ Node assemble(Program& p, Nest n, const std::vector<Marks>& marks) {
 }
 
 std::vector<Interval> intervals(const Program& p, const Nest& n) {
-  Program q;  // a copy without the buffers
-  q.next_sym = p.next_sym;
-  q.body = n.leaf;
-  std::vector<Interval> r = intervals(q);
+  std::vector<Interval> r(std::size_t(p.next_sym));
   for (const Level& l : n.levels) r[std::size_t(l.var)] = {0, l.extent - 1};
+  each_node(n.leaf, [&](const Node& m) {
+    if (auto* l = m.as<Loop>()) r[std::size_t(l->var)] = {0, l->extent - 1};
+    if (auto* c = m.as<Clip>()) r[std::size_t(c->sym)] = {c->lo, c->hi};
+  });
   return r;
 }
 
@@ -177,7 +178,8 @@ bool apart(const std::vector<Access>& all, Level level, const std::vector<Interv
   if (all.empty()) return true;
   const std::int64_t k = all[0].at->coef(level.var), step = k < 0 ? -k : k;
   if (k == 0) return false;
-  std::int64_t lo = std::numeric_limits<std::int64_t>::max(), hi = std::numeric_limits<std::int64_t>::min();
+  std::int64_t lo = std::numeric_limits<std::int64_t>::max(),
+               hi = std::numeric_limits<std::int64_t>::min();
   for (const Access& a : all) {
     if (a.at->coef(level.var) != k) return false;
     const std::int64_t all_steps = step * level.extent;

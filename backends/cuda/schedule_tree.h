@@ -14,7 +14,8 @@ struct Level {
   Sym var = kNone;
   std::int64_t extent = 1;
 };
-/// Parallel loops, each but the innermost with nothing inside but the next one: they may be put into any order.
+/// Parallel loops, each but the innermost with nothing inside but the next one: they may be put
+/// into any order.
 struct Nest {
   std::vector<Level> levels;  // outermost first
   Block leaf;
@@ -24,8 +25,9 @@ struct Nest {
     return n;
   }
 };
-/// Takes a parallel loop apart.  What is computed between its loops, without effects, moves into the leaf.  Loops that
-/// every index walks as one become one, loops of one iteration vanish; one level always remains.
+/// Takes a parallel loop apart.  What is computed between its loops, without effects, moves into
+/// the leaf.  Loops that every index walks as one become one, loops of one iteration vanish; one
+/// level always remains.
 Nest peel(Program&, Loop);
 /// The loops of the nest around its leaf; marks by level.
 Node assemble(Program&, Nest, const std::vector<Marks>& = {});
@@ -52,7 +54,8 @@ void each_access(const Block& block, F f) {
 std::vector<Access> accesses(const Block&);
 /// Every buffer that a block may write.
 std::set<int> written(const Block&);
-/// Whether a node only computes a value, which is the same wherever it stands: no memory in `stored` is read.
+/// Whether a node only computes a value, which is the same wherever it stands: no memory in
+/// `stored` is read.
 bool is_pure(const Node&, const std::set<int>& stored);
 /// The loop variables of all loops in a block.
 std::set<Sym> loops_in(const Block&);
@@ -91,8 +94,9 @@ class Depends {
   int loops_ = 0;
 };
 
-/// Whether every iteration of a loop touches elements of its own: all accesses, of one buffer, step alike with the loop,
-/// and the rest of their indices stays inside one step, but for multiples of all steps.
+/// Whether every iteration of a loop touches elements of its own: all accesses, of one buffer, step
+/// alike with the loop, and the rest of their indices stays inside one step, but for multiples of
+/// all steps.
 bool apart(const std::vector<Access>&, Level, const std::vector<Interval>& symbols);
 
 /// A guess at the cost of one pass, in additions.

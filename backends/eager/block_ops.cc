@@ -1,6 +1,6 @@
 // block_ops.cc -- the table of all elementwise primitives.
 #include "backends/eager/block_ops.h"
-#include "absl/container/flat_hash_map.h"
+#include <absl/container/flat_hash_map.h>
 
 namespace jaxpp::internal {
 

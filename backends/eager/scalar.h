@@ -1,9 +1,11 @@
-// scalar.h -- the operations that the code column of elementwise.def is written in, for C++ numbers.
+// scalar.h -- the operations that the code column of elementwise.def is written in, for C++
+// numbers.
 //
-// Arithmetic (+, -, unary -), comparisons and bit operations are C++'s; the rest are named functions: those of
-// scalar_code.inc and special_code.inc, which are text for CUDA as well, and what these stand on: libm and storage.
-// Every one is a single value in, a single value out.  Integers wrap (-fwrapv), never trap.  Element types that are stored,
-// not computed in (halves, std::complex), are loaded into what they are computed in and stored back: compute(), store().
+// Arithmetic (+, -, unary -), comparisons and bit operations are C++'s; the rest are named
+// functions: those of scalar_code.inc and special_code.inc, which are text for CUDA as well, and
+// what these stand on: libm and storage. Every one is a single value in, a single value out.
+// Integers wrap (-fwrapv), never trap.  Element types that are stored, not computed in (halves,
+// std::complex), are loaded into what they are computed in and stored back: compute(), store().
 #pragma once
 #include <bit>
 #include <cmath>
@@ -39,8 +41,8 @@ T store(V v) {
     return T(v);
   }
 }
-#define JAXPP_LIBM(name)                                  \
-  inline float name(float x) { return std::name(x); }     \
+#define JAXPP_LIBM(name)                              \
+  inline float name(float x) { return std::name(x); } \
   inline double name(double x) { return std::name(x); }
 JAXPP_LIBM(fabs)
 JAXPP_LIBM(floor)
@@ -70,8 +72,8 @@ JAXPP_LIBM(erf)
 JAXPP_LIBM(erfc)
 JAXPP_LIBM(tgamma)
 #undef JAXPP_LIBM
-#define JAXPP_LIBM(name)                                               \
-  inline float name(float x, float y) { return std::name(x, y); }      \
+#define JAXPP_LIBM(name)                                          \
+  inline float name(float x, float y) { return std::name(x, y); } \
   inline double name(double x, double y) { return std::name(x, y); }
 JAXPP_LIBM(fmod)
 JAXPP_LIBM(pow)
@@ -92,9 +94,7 @@ inline int count_ones(unsigned int x) { return std::popcount(x); }
 inline int count_ones(unsigned long long x) { return std::popcount(x); }
 inline int leading_zeros(unsigned int x) { return std::countl_zero(x); }
 inline int leading_zeros(unsigned long long x) { return std::countl_zero(x); }
-inline long long mulhi_wide(long long x, long long y) {
-  return (long long)(__int128(x) * y >> 64);
-}
+inline long long mulhi_wide(long long x, long long y) { return (long long)(__int128(x) * y >> 64); }
 inline unsigned long long mulhi_wide(unsigned long long x, unsigned long long y) {
   return (unsigned long long)((unsigned __int128)(x)*y >> 64);
 }

@@ -193,8 +193,8 @@ class Builder {
   bool finish(Region&, ItemPtr);
   void forget(Item&);
   std::vector<Variable> inlined(Scope&, const JaxprBody&, std::vector<Variable> in);
-  Carry carry(Scope&, const Equation&, std::size_t operand, const JaxprBody& body,
-              std::size_t input, std::size_t result, Region& init, bool in_place);
+  std::vector<Carry> carries(Scope&, const Equation&, std::size_t operand, const JaxprBody& body,
+                             std::size_t input, std::size_t n, Region& init, bool in_place);
   void show(Scope& body, Var, const Carry&);
   void advance(Scope& body, std::span<const Carry>, std::span<const Atom> results,
                const Variable* running);

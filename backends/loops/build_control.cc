@@ -137,21 +137,34 @@ std::vector<Variable> Builder::inlined(Scope& s, const JaxprBody& j, std::vector
 }
 
 // ---- Carries
-Builder::Carry Builder::carry(Scope& s, const Equation& e, std::size_t operand, const JaxprBody& body,
-                              std::size_t input, std::size_t result, Region& init, bool in_place) {
-  const Chain c = chain(body, body.outs[result]);
-  const bool same_state = c.input == std::ptrdiff_t(input);
-  if (same_state && !c.updated) return {variable(s, e.in[operand])};
-  if (same_state && in_place) {
-    Target t = writable(s, e, operand);
-    return {std::move(t.view), t.value, true};
+// The carries of e: from its operand `operand` on, inputs of the body from `input` on, results from 0 on.
+std::vector<Builder::Carry> Builder::carries(Scope& s, const Equation& e, std::size_t operand,
+                                             const JaxprBody& body, std::size_t input,
+                                             std::size_t n, Region& init, bool in_place) {
+  std::vector<Carry> r(n);
+  std::vector<Chain> chains(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    chains[i] = chain(body, body.outs[i]);
+    if (chains[i].input != std::ptrdiff_t(input + i)) chains[i] = {};
+    if (chains[i].input < 0 || !chains[i].updated || !in_place) continue;
+    Target t = writable(s, e, operand + i);
+    r[i] = {std::move(t.view), t.value, true};
   }
-  const Type t = s.jaxpr.type(e.in[operand]);
-  const int v = value(nullptr, t->dtype, t->shape);
-  f_.values[std::size_t(v)].mut = true;
-  const Space q = space(t->shape);
-  store(init, {.value = v, .at = q.at, .rhs = get(s, e.in[operand], q.at), .pinned = true}, q.dims);
-  return {whole(v), v};
+  for (std::size_t i = 0; i < n; ++i) {  // now that all operands are what they will be
+    if (r[i].in_place) continue;
+    if (chains[i].input >= 0 && !chains[i].updated) {
+      r[i].view = variable(s, e.in[operand + i]);
+      continue;
+    }
+    const Type t = s.jaxpr.type(e.in[operand + i]);
+    const int v = value(nullptr, t->dtype, t->shape);
+    f_.values[std::size_t(v)].mut = true;
+    const Space q = space(t->shape);
+    store(init, {.value = v, .at = q.at, .rhs = get(s, e.in[operand + i], q.at), .pinned = true},
+          q.dims);
+    r[i] = {whole(v), v};
+  }
+  return r;
 }
 // Inside: the body may change it in place.
 void Builder::show(Scope& body, Var v, const Carry& c) {
@@ -218,16 +231,15 @@ void Builder::scan(Scope& s, const Equation& e) {
     at.insert(at.begin(), time);
     return at;
   };
-  std::vector<Carry> carries;
-  for (std::size_t i = 0; i < carried; ++i)
-    carries.push_back(carry(s, e, consts + i, f, consts + i, i, *loop->init, true));
+  const std::vector<Carry> carried_values =
+      carries(s, e, consts, f, consts, carried, *loop->init, true);
   ++depth_;
   Scope b = open(f, *loop->body);
   for (std::size_t i = 0; i < f.invars.size(); ++i) {
     if (i < consts) {
       bind(b, f.invars[i], variable(s, e.in[i]));
     } else if (i < xs) {
-      show(b, f.invars[i], carries[i - consts]);
+      show(b, f.invars[i], carried_values[i - consts]);
     } else {
       const Space q = space(b, f.invars[i]);
       bind(b, f.invars[i], {q.params, q.parts, get(s, e.in[i], in_time(q.at))});
@@ -244,14 +256,14 @@ void Builder::scan(Scope& s, const Equation& e) {
           {.value = v, .at = in_time(q.at), .rhs = get(b, f.outs[i], q.at), .pinned = true}, q.dims);
     ys[i] = whole(v);
   }
-  advance(b, carries, {f.outs.data(), carried}, nullptr);
+  advance(b, carried_values, {f.outs.data(), carried}, nullptr);
   close(b);
   --depth_;
   finish(*s.region, std::move(loop));
   for (std::size_t i = 0; i < e.n_out; ++i) {
     const Type t = s.jaxpr.types[e.out + i];
     if (i < carried)
-      leave(s, e.out + Var(i), carries[i]);
+      leave(s, e.out + Var(i), carried_values[i]);
     else if (t->size == 0)
       bind(s, e.out + Var(i), nothing(t));
     else if (used(s, e.out + Var(i)))
@@ -303,17 +315,16 @@ bool Builder::while_loop(Scope& s, const Equation& e, bool by_select) {
   const JaxprBody &c = *p.cond_jaxpr, &f = *p.body_jaxpr;
   const std::size_t cond_consts = sz(p.cond_nconsts), consts = sz(p.body_nconsts);
   ItemPtr loop = structured(Item::Kind::while_);
-  std::vector<Carry> carries;
-  for (std::size_t i = 0; i < e.n_out; ++i)
-    carries.push_back(carry(s, e, cond_consts + consts + i, f, consts + i, i, *loop->init, !by_select));
+  const std::vector<Carry> carried =
+      carries(s, e, cond_consts + consts, f, consts, e.n_out, *loop->init, !by_select);
   ++depth_;
   Scope more = open(c, *loop->cond), b = open(f, *loop->body);
   for (std::size_t i = 0; i < cond_consts; ++i) bind(more, c.invars[i], variable(s, e.in[i]));
   for (std::size_t i = 0; i < consts; ++i)
     bind(b, f.invars[i], variable(s, e.in[cond_consts + i]));
   for (std::size_t i = 0; i < e.n_out; ++i) {
-    show(b, f.invars[consts + i], carries[i]);
-    bind(more, c.invars[cond_consts + i], carries[i].view);
+    show(b, f.invars[consts + i], carried[i]);
+    bind(more, c.invars[cond_consts + i], carried[i].view);
   }
 
   equations(more);
@@ -332,19 +343,19 @@ bool Builder::while_loop(Scope& s, const Equation& e, bool by_select) {
     for (const Dim& d : q.dims) loop->pred_dims.push_back(d.sym);
   }
   equations(b);
-  advance(b, carries, f.outs, by_select ? &running : nullptr);
+  advance(b, carried, f.outs, by_select ? &running : nullptr);
   close(more);
   close(b);
   --depth_;
   const bool done = finish(*s.region, std::move(loop));
   for (std::size_t i = 0; i < e.n_out; ++i)
     if (done) {
-      leave(s, e.out + Var(i), carries[i]);
-    } else if (carries[i].in_place) {
+      leave(s, e.out + Var(i), carried[i]);
+    } else if (carried[i].in_place) {
       const Atom& a = e.in[cond_consts + consts + i];
-      Owner& o = owners_[std::size_t(carries[i].value)];
+      Owner& o = owners_[std::size_t(carried[i].value)];
       o = {s.id, {}};
-      if (reads(s.env[a.var()].e, carries[i].value)) o.shown.push_back(a.var());
+      if (reads(s.env[a.var()].e, carried[i].value)) o.shown.push_back(a.var());
     }
   return done;
 }
@@ -369,7 +380,7 @@ void Builder::cond(Scope& s, const Equation& e) {
 bool Builder::choose(Scope& s, const Equation& e) {
   const auto& branches = e.params().as<CondParams>().branches;
   const Shape& lanes = s.jaxpr.type(e.in[0])->shape;
-  // Results: the state of an operand that branches update, or a value that each branch writes.
+  // Results: an operand; the state of an operand that branches update; or a value that each branch writes.
   std::vector<Carry> results(e.n_out);
   std::vector<std::ptrdiff_t> state(e.n_out, -1);
   for (std::size_t i = 0; i < e.n_out; ++i) {
@@ -381,10 +392,7 @@ bool Builder::choose(Scope& s, const Equation& e) {
       state[i] = c.input;
       updated |= c.updated;
     }
-    if (one && !updated) {
-      results[i].view = variable(s, e.in[1 + sz(state[i])]);
-      continue;
-    }
+    if (one && !updated) continue;
     if (one && lanes.empty() && !std::count(state.begin(), state.begin() + std::ptrdiff_t(i), state[i])) {
       Target t = writable(s, e, 1 + sz(state[i]));
       results[i] = {std::move(t.view), t.value, true};
@@ -438,9 +446,13 @@ bool Builder::choose(Scope& s, const Equation& e) {
   if (!between(between, 0, branches.size(), *s.region)) return false;
   for (std::size_t i = 0; i < e.n_out; ++i) {
     if (results[i].in_place) owners_[std::size_t(results[i].value)] = {s.id, {}};
-    if (!used(s, e.out + Var(i))) continue;
-    const Type t = s.jaxpr.types[e.out + i];
-    bind(s, e.out + Var(i), t->size ? std::move(results[i].view) : nothing(t));
+    const Var out = e.out + Var(i);
+    if (!used(s, out)) continue;
+    const Type t = s.jaxpr.types[out];
+    if (t->size == 0)
+      bind(s, out, nothing(t));
+    else
+      bind(s, out, results[i].value < 0 ? variable(s, e.in[1 + sz(state[i])]) : results[i].view);
   }
   return true;
 }
@@ -530,19 +542,19 @@ void Builder::reduce_by_jaxpr(Scope& s, const Equation& e) {
   ItemPtr loop = structured(Item::Kind::scan);
   loop->var = fresh(steps);
   loop->extent = steps;
-  std::vector<Carry> carries;
+  std::vector<Carry> sums;
   for (std::size_t k = 0; k < n; ++k) {
     const int v = value(nullptr, f.types[f.invars[k]]->dtype, row);
     f_.values[std::size_t(v)].mut = true;
     const Space q = space(row);
     store(*loop->init, {.value = v, .at = q.at, .rhs = get(s, e.in[n + k], {}), .pinned = true},
           q.dims);
-    carries.push_back({whole(v), v});
+    sums.push_back({whole(v), v});
   }
   ++depth_;
   Scope b = open(lifted, *loop->body);
   for (std::size_t k = 0; k < n; ++k) {
-    show(b, lifted.invars[k], carries[k]);
+    show(b, lifted.invars[k], sums[k]);
     // What is reduced in front, as one dimension.
     const Space q = space(all->shape);
     Variable x;
@@ -557,11 +569,11 @@ void Builder::reduce_by_jaxpr(Scope& s, const Equation& e) {
     bind(b, lifted.invars[n + k], {to.params, {}, get(s, x, at)});
   }
   equations(b);
-  advance(b, carries, lifted.outs, nullptr);
+  advance(b, sums, lifted.outs, nullptr);
   close(b);
   --depth_;
   finish(*s.region, std::move(loop));
-  for (std::size_t k = 0; k < n; ++k) leave(s, e.out + Var(k), carries[k]);
+  for (std::size_t k = 0; k < n; ++k) leave(s, e.out + Var(k), sums[k]);
 }
 
 }  // namespace jaxpp::loops::fusion

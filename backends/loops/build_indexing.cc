@@ -182,9 +182,11 @@ void Builder::updates_last(const JaxprBody& j, std::vector<std::uint32_t>& order
 }
 
 namespace {
-// Does w show every element of its value once?
+// Does w show every element of its value once?  (Of a reduction: only if it no longer starts by itself.)
 bool covers(const Variable& w, const Value& v) {
   if (!is_read(w.e) || !w.parts.empty()) return false;
+  for (const Item* d : v.defs)
+    if (d->combine != Combine::set && !v.mut) return false;
   std::size_t found = 0, wanted = 0;
   for (const Dim& p : w.params) wanted += p.extent != 1;
   for (std::size_t i = 0; i < v.shape.size(); ++i) {

@@ -150,12 +150,6 @@ struct Value {
   int buffer = -1;
 };
 
-/// A variable of the jaxpr: a function from the index (one symbol a dimension) to an expression.
-struct View {
-  std::vector<Sym> params;
-  E e;
-};
-
 struct Access {
   int value;
   const Subscripts* at;  // empty: everything (operands of calls)

@@ -145,23 +145,24 @@ class Generator {
 
   void store(int id) {
     Value& v = value_of(id);
-    const bool given = v.arg >= 0 || v.constant.defined();
-    if (id == f_.world || (v.arg < 0 && v.readers.empty() && (given || v.defs.empty()))) return;
+    const bool unused = v.readers.empty() && v.defs.empty() && v.arg < 0 && v.out < 0;
+    if (id == f_.world || unused) return;
     Buffer b;
     b.dtype = v.dtype;
     v.dropped.assign(v.shape.size(), false);
     if (v.arg >= 0) {
       b.role = Buffer::Role::input;
       b.index = v.arg;
-    } else if (given) {
+    } else if (v.constant.defined()) {
       b.role = Buffer::Role::constant;
       b.value = v.constant;
     } else {
-      if (v.defs.empty()) throw std::logic_error("loops: a value is read but never written.");
       find_home(v);
       if (v.out >= 0) {
         b.role = Buffer::Role::output;
         b.index = v.out;
+      } else if (v.defs.empty()) {
+        throw std::logic_error("loops: a value is read but never written.");
       } else if (!place_value(v, b)) {
         return;
       }

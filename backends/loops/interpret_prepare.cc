@@ -10,7 +10,7 @@
 #include "backends/loops/interpret_prepare.h"
 #include <algorithm>
 #include <stdexcept>
-#include "absl/container/flat_hash_map.h"
+#include <absl/container/flat_hash_map.h>
 #include "backends/loops/interpret_facts.h"
 #include "jaxpp/core/trace.h"
 

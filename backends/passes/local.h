@@ -4,7 +4,7 @@
 // pattern makes is folded, simplified and merged in its turn.
 #pragma once
 #include <optional>
-#include "absl/container/flat_hash_set.h"
+#include <absl/container/flat_hash_set.h>
 #include "backends/passes/kinds.h"
 #include "backends/passes/rewriter.h"
 #include "jaxpp/ops/primitives.h"
