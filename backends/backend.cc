@@ -1,6 +1,6 @@
 // backend.cc -- the executors behind jaxpp/core/backend.h: kernels for eager execution, loop programs for jaxprs.
-#include "backends/eager/kernels.h"
 #include "backends/cuda/cuda.h"
+#include "backends/eager/kernels.h"
 #include "backends/loops/executable.h"
 
 namespace jaxpp::internal {

@@ -185,9 +185,9 @@ struct Jit {
   Compiled<F> compile(A&&... a) const {
     internal::CallArgs<F, A&&...> in(false, std::forward<A>(a)...);
     internal::JitTracer<F, decltype(in)> run{f, in};
-    return {*this, internal::jit_compile_flat(*cache, options.name.c_str(), internal::flat(run),
-                                              in.arrays(), in.key(), &run.tree, options.device,
-                                              loc)};
+    return {*this,
+            internal::jit_compile_flat(*cache, options.name.c_str(), internal::flat(run),
+                                       in.arrays(), in.key(), &run.tree, options.device, loc)};
   }
   /// One line for each compilation so far: for which types, and what differed from the nearest
   /// earlier ones.
@@ -219,7 +219,7 @@ auto jit(F f, JitOptions options = {}, Loc loc = Loc::current()) {
 Array device_put(const Array& x, Device = default_device(), Loc = Loc::current());
 template <class T>
 requires(!std::is_convertible_v<const T&, const Array&>) T
-device_put(const T& tree, Device device = default_device(), Loc loc = Loc::current()) {
+    device_put(const T& tree, Device device = default_device(), Loc loc = Loc::current()) {
   return tree_map([&](const Array& x) { return device_put(x, device, loc); }, tree);
 }
 

@@ -33,7 +33,7 @@ TEST_CASE("devices: arrays go there and back") {
   Array x = linspace(0., 1., 1000), d = device_put(x, emulated_gpu());
   CHECK(d.device() == emulated_gpu());
   CHECK(d.block_until_ready().dtype() == f64);
-  CHECK(array_equal(d, x));                       // read on the host
+  CHECK(array_equal(d, x));  // read on the host
   CHECK(device_put(d, cpu()).device() == cpu());
   CHECK(array_equal(device_put(d, cpu()), x));
   CHECK(double(device_put(Array(2.5), emulated_gpu())) == 2.5);
@@ -50,7 +50,8 @@ TEST_CASE("devices: jit runs where it is told, where its arguments are, or by sc
   auto f = [](Array x) { return sum(sin(x) * x); };
   Array x = linspace(0., 1., 1000), d = device_put(x, emulated_gpu());
   const double want = double(f(x));
-  Array by_option = jit(f, {.device = emulated_gpu()})(x), by_place = jit(f)(d), on_host = jit(f)(x);
+  Array by_option = jit(f, {.device = emulated_gpu()})(x), by_place = jit(f)(d),
+        on_host = jit(f)(x);
   CHECK(by_option.device() == emulated_gpu());
   CHECK(by_place.device() == emulated_gpu());
   CHECK(on_host.device() == cpu());
@@ -86,10 +87,12 @@ TEST_CASE("devices: donation, captured arrays, results handed through, errors") 
   CHECK(array_equal(a, table));
   CHECK(array_equal(c, table));
   CHECK(float(d) == 3.f);
-  auto fails = jit([](Array v) {
-    return pure_callback([](Array) -> Array { throw std::runtime_error("from the host"); },
-                         v.type(), v);
-  }, {.device = emulated_gpu()});
+  auto fails = jit(
+      [](Array v) {
+        return pure_callback([](Array) -> Array { throw std::runtime_error("from the host"); },
+                             v.type(), v);
+      },
+      {.device = emulated_gpu()});
   CHECK_THROWS_WITH(fails(table), Catch::Contains("from the host"));
   CHECK(float(step(table)(63)) == Approx(3));  // the device still works
 }

@@ -35,12 +35,12 @@ TEST_CASE("golden programs: launches", "[gpu]") {
     auto& p = golden(name);
     return p.cost(p.inputs, emulated_gpu()).kernels;
   };
-  for (const char* name : {"softmax", "softmax_grad", "layernorm", "lorenz_vmap", "lorenz_vmap_grad",
-                           "collatz_vmap", "cumsum", "gather", "views"}) {
+  for (const char* name : {"softmax", "softmax_grad", "layernorm", "lorenz_vmap",
+                           "lorenz_vmap_grad", "collatz_vmap", "cumsum", "gather", "views"}) {
     INFO(name);
     CHECK(launches(name) == 1);
   }
-  CHECK(launches("matmul_bias_relu") == 2);  // the product, and the loop after it
+  CHECK(launches("matmul_bias_relu") == 2);     // the product, and the loop after it
   CHECK(launches("wave_value_and_grad") <= 2);  // partial sums, and their sum
 }
 

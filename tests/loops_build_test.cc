@@ -29,11 +29,12 @@ Results oracle(const JaxprBody& j, const Results& in) {
 // Lane k of arrays whose shape begins with the lanes'.
 Array where(const Array& lanes, const Array& yes, const Array& no) {
   if (yes.size() == 0) return no;
-  return lax::select(lax::broadcast_in_dim(lanes, yes.shape(), [&] {
-                       Dims d;
-                       for (int i = 0; i < lanes.ndim(); ++i) d.push_back(i);
-                       return d;
-                     }()),
+  return lax::select(lax::broadcast_in_dim(lanes, yes.shape(),
+                                           [&] {
+                                             Dims d;
+                                             for (int i = 0; i < lanes.ndim(); ++i) d.push_back(i);
+                                             return d;
+                                           }()),
                      yes, no);
 }
 Array row(const Array& x, std::int64_t i) {
@@ -79,8 +80,7 @@ void run_while(const WhileParams& p, Args x, Array* y) {
   std::copy(carry.begin(), carry.end(), y);
 }
 void run_cond(const CondParams& p, Args x, Array* y) {
-  const Array index =
-      lax::clamp(Array(0), x[0], Array(std::int32_t(p.branches.size()) - 1));
+  const Array index = lax::clamp(Array(0), x[0], Array(std::int32_t(p.branches.size()) - 1));
   const Results in(x.begin() + 1, x.end());
   if (index.ndim() == 0) {
     const Results out = oracle(*p.branches[std::size_t(index.item<std::int32_t>())], in);
@@ -154,9 +154,8 @@ Arrays arguments(const std::vector<Type>& types, std::uint64_t seed) {
   Random random(seed);
   Arrays x;
   for (Type t : types)
-    x.push_back(is_integer(t->dtype)
-                    ? random.array(t->dtype, t->shape, 0, 6, is_signed(t->dtype))
-                    : random.array(t->dtype, t->shape, 0.1, 1, true));
+    x.push_back(is_integer(t->dtype) ? random.array(t->dtype, t->shape, 0, 6, is_signed(t->dtype))
+                                     : random.array(t->dtype, t->shape, 0.1, 1, true));
   return x;
 }
 std::string check_text(const std::string& text, std::uint64_t seed = 1) {
@@ -236,14 +235,13 @@ std::string sized(const std::string& text, DType d) {  // T: the element type
 }
 void check_all(const std::vector<One>& list, const std::vector<DType>& dtypes) {
   for (const One& o : list)
-    for (DType d : dtypes)
-      CHECK(check_one(sized(o.in, d), sized(o.eqn, d), sized(o.out, d)) == "");
+    for (DType d : dtypes) CHECK(check_one(sized(o.in, d), sized(o.eqn, d), sized(o.out, d)) == "");
 }
 const std::vector<DType> kFloats{f16, bf16, f32, f64}, kComplex{c64, c128},
-    kIntegers{i8, i16, i32, i64, u8, u16, u32, u64}, kNumbers{i8,  i16, i32,  i64, u8,  u16, u32,
-                                                              u64, f16, bf16, f32, f64, c64, c128},
+    kIntegers{i8, i16, i32, i64, u8, u16, u32, u64},
+    kNumbers{i8, i16, i32, i64, u8, u16, u32, u64, f16, bf16, f32, f64, c64, c128},
     kReal{i8, i16, i32, i64, u8, u16, u32, u64, f16, bf16, f32, f64},
-    kAny{b1,  i8,  i16,  i32, i64, u8,  u16, u32, u64, f16, bf16, f32, f64, c64, c128};
+    kAny{b1, i8, i16, i32, i64, u8, u16, u32, u64, f16, bf16, f32, f64, c64, c128};
 }  // namespace
 
 TEST_CASE("loops: views of every element type", "[loops]") {
@@ -332,13 +330,15 @@ TEST_CASE("loops: reductions of every element type", "[loops]") {
               {b1, i8, i16, i32, i64, u8, u16, u32, u64});
   for (const char* op : {"argmax", "argmin"})
     for (const char* index : {"int32", "uint8", "int64"}) {
-      const std::string d =
-          std::string(index) == "int32" ? "i32" : std::string(index) == "uint8" ? "u8" : "i64";
-      check_all({{"a:T[3,4]", std::string(op) + "[axes=(0,) index_dtype=" + index + "] a", d + "[4]"},
-                 {"a:T[3,4]", std::string(op) + "[axes=(1,) index_dtype=" + index + "] a", d + "[3]"},
-                 {"a:T[1,4]", std::string(op) + "[axes=(0,) index_dtype=" + index + "] a", d + "[4]"},
-                 {"a:T[0,4]", std::string(op) + "[axes=(1,) index_dtype=" + index + "] a", d + "[0]"}},
-                kAny);
+      const std::string d = std::string(index) == "int32"   ? "i32"
+                            : std::string(index) == "uint8" ? "u8"
+                                                            : "i64";
+      check_all(
+          {{"a:T[3,4]", std::string(op) + "[axes=(0,) index_dtype=" + index + "] a", d + "[4]"},
+           {"a:T[3,4]", std::string(op) + "[axes=(1,) index_dtype=" + index + "] a", d + "[3]"},
+           {"a:T[1,4]", std::string(op) + "[axes=(0,) index_dtype=" + index + "] a", d + "[4]"},
+           {"a:T[0,4]", std::string(op) + "[axes=(1,) index_dtype=" + index + "] a", d + "[0]"}},
+          kAny);
     }
   for (const char* op : {"cumsum", "cumprod", "cummax", "cummin"})
     for (const char* reverse : {"True", "False"})
@@ -352,9 +352,12 @@ TEST_CASE("loops: reductions of every element type", "[loops]") {
 
 TEST_CASE("loops: NaN and infinities in reductions", "[loops]") {
   const double inf = INFINITY, nan = NAN;
-  for (const std::vector<double>& v :
-       {std::vector<double>{1, nan, 3, nan}, {-inf, -inf, -inf, -inf}, {inf, 2, inf, -inf},
-        {nan, nan, nan, nan}, {2, 2, 1, 1}, {0., -0., 0., -0.}}) {
+  for (const std::vector<double>& v : {std::vector<double>{1, nan, 3, nan},
+                                       {-inf, -inf, -inf, -inf},
+                                       {inf, 2, inf, -inf},
+                                       {nan, nan, nan, nan},
+                                       {2, 2, 1, 1},
+                                       {0., -0., 0., -0.}}) {
     const Array x{std::span<const double>(v)};
     for (DType d : kFloats) {
       const Array a = x.astype(d);
@@ -469,8 +472,8 @@ Array numbers(std::int64_t n) {
 
 TEST_CASE("loops: a loop that updates its carry costs the updates", "[loops]") {
   const std::int64_t n = 1000, steps = 50;
-  const Array x = numbers(n), i{std::span<const std::int32_t>(std::vector<std::int32_t>{3, 1, 3}),
-                                Shape{3, 1}},
+  const Array x = numbers(n),
+              i{std::span<const std::int32_t>(std::vector<std::int32_t>{3, 1, 3}), Shape{3, 1}},
               v = numbers(3);
   const auto cost = [&](const Fn& f, const Arrays& in) {
     CHECK(check_fn(f, in) == "");
@@ -571,65 +574,90 @@ TEST_CASE("loops: updates whose operand is needed later copy it", "[loops]") {
   const Array x = numbers(6), k(2);
   const auto check = [&](const std::function<void(Args, Results&)>& f, Arrays in) {
     CHECK(check_fn(f, in) == "");
-    CHECK(check_fn(loop([=](Args c, Results& y) {
-                          Results z;
-                          f(c.first(c.size() - 1), z);
-                          for (std::size_t i = 0; i + 1 < c.size(); ++i)
-                            y.push_back(i < z.size() && z[i].type() == c[i].type() ? z[i] : c[i]);
-                          y.append(z.begin(), z.end());
-                        }, 3), in) == "");
+    CHECK(check_fn(loop(
+                       [=](Args c, Results& y) {
+                         Results z;
+                         f(c.first(c.size() - 1), z);
+                         for (std::size_t i = 0; i + 1 < c.size(); ++i)
+                           y.push_back(i < z.size() && z[i].type() == c[i].type() ? z[i] : c[i]);
+                         y.append(z.begin(), z.end());
+                       },
+                       3),
+                   in) == "");
   };
-  check([](Args c, Results& y) {  // both
-    y.push_back(set(c[0], Array(9.), c[1]));
-    y.push_back(lax::reduce_sum(c[0], {0}));
-  }, {x, k});
-  check([](Args c, Results& y) {  // before and after
-    const Array z = lax::mul(c[0], c[0]);
-    y.push_back(set(z, Array(9.), c[1]));
-    y.push_back(lax::neg(z));
-  }, {x, k});
-  check([](Args c, Results& y) {  // a view of the operand is the update
-    const Array start[] = {c[1]};
-    y.push_back(lax::dynamic_update_slice(c[0], lax::slice_in_dim(c[0], 0, 3, 0), start));
-  }, {x, k});
-  check([](Args c, Results& y) {  // reversed onto itself
-    const Array start[] = {Array(0)};
-    y.push_back(lax::dynamic_update_slice(c[0], lax::slice_in_dim(lax::rev(c[0], {0}), 1, 6, 0), start));
-  }, {x, k});
-  check([](Args c, Results& y) {  // the old value chooses where
-    const Array at = lax::convert_element_type(element(c[0], c[1]), i32);
-    const Array z = set(c[0], Array(7.), at);
-    y.push_back(set(z, lax::add(element(z, at), element(c[0], at)), at));
-  }, {x, k});
-  check([](Args c, Results& y) {  // two updates of one array
-    y.push_back(set(c[0], Array(7.), c[1]));
-    y.push_back(set(c[0], Array(8.), c[1]));
-  }, {x, k});
-  check([](Args c, Results& y) {  // through a transpose
-    const Array z = lax::transpose(lax::reshape(lax::sin(c[0]), {2, 3}), {1, 0});
-    const Array start[] = {c[1], Array(1)}, u = lax::full(make_type(f64, {1, 1}), 5);
-    y.push_back(lax::reshape(lax::dynamic_update_slice(z, u, start), {6}));
-  }, {x, k});
-  check([](Args c, Results& y) {  // of what was padded, joined, added to
-    Array z = lax::pad(lax::slice_in_dim(c[0], 0, 2, 0), Array(0.), {{1, 3, 0}});
-    z = lax::add_slice(z, lax::slice_in_dim(c[0], 2, 6, 0), {1}, {5}, {});
-    y.push_back(set(z, Array(7.), c[1]));
-    y.push_back(lax::add(z, z));
-  }, {x, k});
-  check([](Args c, Results& y) {  // of a reduction, of a running sum, of a product, of a kernel's result
-    const Array m = lax::broadcast_in_dim(c[0], {6, 6}, {0}), parts[] = {c[0]};
-    y.push_back(set(lax::reduce_sum(m, {0}), Array(7.), c[1]));
-    y.push_back(set(lax::cumsum(c[0], 0), Array(7.), c[1]));
-    const DotParams p{{{1}, {0}, {}, {}}, {}};
-    y.push_back(set(dot_general_p.apply(p, Loc::current(), m, c[0]), Array(7.), c[1]));
-    y.push_back(set(lax::sort(parts, 0)[0], Array(7.), c[1]));
-  }, {x, k});
-  check([](Args c, Results& y) {  // a broadcast, a constant
-    const Array start[] = {c[1], Array(1)}, u = lax::full(make_type(f64, {1, 1}), 5);
-    const Array z = lax::broadcast_in_dim(c[0], {6, 6}, {1});
-    y.push_back(lax::reduce_sum(lax::dynamic_update_slice(z, u, start), {0}));
-    y.push_back(set(lax::full(c[0].type(), 2), Array(3.), c[1]));
-  }, {x, k});
+  check(
+      [](Args c, Results& y) {  // both
+        y.push_back(set(c[0], Array(9.), c[1]));
+        y.push_back(lax::reduce_sum(c[0], {0}));
+      },
+      {x, k});
+  check(
+      [](Args c, Results& y) {  // before and after
+        const Array z = lax::mul(c[0], c[0]);
+        y.push_back(set(z, Array(9.), c[1]));
+        y.push_back(lax::neg(z));
+      },
+      {x, k});
+  check(
+      [](Args c, Results& y) {  // a view of the operand is the update
+        const Array start[] = {c[1]};
+        y.push_back(lax::dynamic_update_slice(c[0], lax::slice_in_dim(c[0], 0, 3, 0), start));
+      },
+      {x, k});
+  check(
+      [](Args c, Results& y) {  // reversed onto itself
+        const Array start[] = {Array(0)};
+        y.push_back(lax::dynamic_update_slice(c[0], lax::slice_in_dim(lax::rev(c[0], {0}), 1, 6, 0),
+                                              start));
+      },
+      {x, k});
+  check(
+      [](Args c, Results& y) {  // the old value chooses where
+        const Array at = lax::convert_element_type(element(c[0], c[1]), i32);
+        const Array z = set(c[0], Array(7.), at);
+        y.push_back(set(z, lax::add(element(z, at), element(c[0], at)), at));
+      },
+      {x, k});
+  check(
+      [](Args c, Results& y) {  // two updates of one array
+        y.push_back(set(c[0], Array(7.), c[1]));
+        y.push_back(set(c[0], Array(8.), c[1]));
+      },
+      {x, k});
+  check(
+      [](Args c, Results& y) {  // through a transpose
+        const Array z = lax::transpose(lax::reshape(lax::sin(c[0]), {2, 3}), {1, 0});
+        const Array start[] = {c[1], Array(1)}, u = lax::full(make_type(f64, {1, 1}), 5);
+        y.push_back(lax::reshape(lax::dynamic_update_slice(z, u, start), {6}));
+      },
+      {x, k});
+  check(
+      [](Args c, Results& y) {  // of what was padded, joined, added to
+        Array z = lax::pad(lax::slice_in_dim(c[0], 0, 2, 0), Array(0.), {{1, 3, 0}});
+        z = lax::add_slice(z, lax::slice_in_dim(c[0], 2, 6, 0), {1}, {5}, {});
+        y.push_back(set(z, Array(7.), c[1]));
+        y.push_back(lax::add(z, z));
+      },
+      {x, k});
+  check(
+      [](Args c,
+         Results& y) {  // of a reduction, of a running sum, of a product, of a kernel's result
+        const Array m = lax::broadcast_in_dim(c[0], {6, 6}, {0}), parts[] = {c[0]};
+        y.push_back(set(lax::reduce_sum(m, {0}), Array(7.), c[1]));
+        y.push_back(set(lax::cumsum(c[0], 0), Array(7.), c[1]));
+        const DotParams p{{{1}, {0}, {}, {}}, {}};
+        y.push_back(set(dot_general_p.apply(p, Loc::current(), m, c[0]), Array(7.), c[1]));
+        y.push_back(set(lax::sort(parts, 0)[0], Array(7.), c[1]));
+      },
+      {x, k});
+  check(
+      [](Args c, Results& y) {  // a broadcast, a constant
+        const Array start[] = {c[1], Array(1)}, u = lax::full(make_type(f64, {1, 1}), 5);
+        const Array z = lax::broadcast_in_dim(c[0], {6, 6}, {1});
+        y.push_back(lax::reduce_sum(lax::dynamic_update_slice(z, u, start), {0}));
+        y.push_back(set(lax::full(c[0].type(), 2), Array(3.), c[1]));
+      },
+      {x, k});
 }
 
 TEST_CASE("loops: scatters of every kind", "[loops]") {
@@ -650,12 +678,16 @@ TEST_CASE("loops: scatters of every kind", "[loops]") {
     return ScatterParams{d, false, IndexMode::FILL_OR_DROP, unique};
   };
   for (auto* s : {&scatter_p, &scatter_add_p, &scatter_max_p}) {
-    CHECK(check_fn(apply(*s, p({{1}, {0}, {0}, {}, {}})), {x({4, 3}), i({5, 1}, 4), x({5, 3})}) == "");
-    CHECK(check_fn(apply(*s, p({{0}, {1}, {1}, {}, {}})), {x({4, 3}), i({5, 1}, 3), x({4, 5})}) == "");
-    CHECK(check_fn(apply(*s, p({{}, {0, 1}, {1, 0}, {}, {}})), {x({4, 3}), i({5, 2}, 3), x({5})}) == "");
+    CHECK(check_fn(apply(*s, p({{1}, {0}, {0}, {}, {}})), {x({4, 3}), i({5, 1}, 4), x({5, 3})}) ==
+          "");
+    CHECK(check_fn(apply(*s, p({{0}, {1}, {1}, {}, {}})), {x({4, 3}), i({5, 1}, 3), x({4, 5})}) ==
+          "");
+    CHECK(check_fn(apply(*s, p({{}, {0, 1}, {1, 0}, {}, {}})), {x({4, 3}), i({5, 2}, 3), x({5})}) ==
+          "");
     CHECK(check_fn(apply(*s, p({{2, 3}, {}, {0, 1}, {}, {}})),
                    {x({4, 3}), i({2, 3, 2}, 3), x({2, 3, 2, 2})}) == "");
-    CHECK(check_fn(apply(*s, p({{}, {1}, {1}, {0}, {0}})), {x({4, 3}), i({4, 2, 1}, 3), x({4, 2})}) == "");
+    CHECK(check_fn(apply(*s, p({{}, {1}, {1}, {0}, {0}})),
+                   {x({4, 3}), i({4, 2, 1}, 3), x({4, 2})}) == "");
     CHECK(check_fn(apply(*s, p({{}, {0}, {0}, {}, {}})), {x({4}), i({0, 1}, 4), x({0})}) == "");
     CHECK(check_fn(apply(*s, p({{}, {}, {}, {}, {}})), {x({}), i({0}, 4), x({})}) == "");
   }
@@ -664,10 +696,11 @@ TEST_CASE("loops: scatters of every kind", "[loops]") {
 TEST_CASE("loops: gathers of every kind", "[loops]") {
   Random r(4);
   for (DType d : kAny)
-    for (IndexMode m :
-         {IndexMode::CLIP, IndexMode::FILL_OR_DROP, IndexMode::PROMISE_IN_BOUNDS, IndexMode::ONE_HOT})
+    for (IndexMode m : {IndexMode::CLIP, IndexMode::FILL_OR_DROP, IndexMode::PROMISE_IN_BOUNDS,
+                        IndexMode::ONE_HOT})
       for (DType index : {i32, i8, u8, u64})
-        CHECK(check_fn(apply(gather_p, GatherParams{{{1}, {0}, {0}, {}, {}}, {}, false, m, {1, 3}, false}),
+        CHECK(check_fn(apply(gather_p,
+                             GatherParams{{{1}, {0}, {0}, {}, {}}, {}, false, m, {1, 3}, false}),
                        {r.array(d, {4, 3}, 0, 5),
                         r.array(index, {2, 3, 1}, 0, 6, is_signed(index))}) == "");
   const auto x = [&](Shape s) { return r.array(f64, s, 0.1, 1, true); };
@@ -682,20 +715,21 @@ TEST_CASE("loops: gathers of every kind", "[loops]") {
     CHECK(check_fn(p({{0}, {}, {0}, {}, {}}, {0}), {x({4}), i({5, 1}, 4)}) == "");
   }
   // A window of a window, of a strided and of a reversed view.
-  CHECK(check_fn(
-            [](Args a, Results& y) {
-              const Array v = lax::slice(lax::rev(a[0], {0}), {1}, {12}, {2});
-              const Array s[] = {a[1]}, t[] = {a[2]};
-              const Array w = lax::dynamic_slice(v, s, {4});
-              y.push_back(lax::dynamic_slice(w, t, {2}));
-              y.push_back(lax::gather(lax::iota(i32, {9}, 0), lax::reshape(a[1], {1, 1}),
-                                      {.dimension_numbers = {{}, {0}, {0}, {}, {}},
-                                       .fill_value = {},
-                                       .slice_sizes = {1}}));
-              y.push_back(lax::dynamic_slice(lax::reshape(lax::reshape(a[0], {4, 3}), {12}), s, {5}));
-              y.push_back(lax::dynamic_slice(lax::tile(a[0], {2}), s, {15}));
-            },
-            {numbers(12), Array(1), Array(std::int64_t(1))}) == "");
+  CHECK(
+      check_fn(
+          [](Args a, Results& y) {
+            const Array v = lax::slice(lax::rev(a[0], {0}), {1}, {12}, {2});
+            const Array s[] = {a[1]}, t[] = {a[2]};
+            const Array w = lax::dynamic_slice(v, s, {4});
+            y.push_back(lax::dynamic_slice(w, t, {2}));
+            y.push_back(lax::gather(lax::iota(i32, {9}, 0), lax::reshape(a[1], {1, 1}),
+                                    {.dimension_numbers = {{}, {0}, {0}, {}, {}},
+                                     .fill_value = {},
+                                     .slice_sizes = {1}}));
+            y.push_back(lax::dynamic_slice(lax::reshape(lax::reshape(a[0], {4, 3}), {12}), s, {5}));
+            y.push_back(lax::dynamic_slice(lax::tile(a[0], {2}), s, {15}));
+          },
+          {numbers(12), Array(1), Array(std::int64_t(1))}) == "");
 }
 
 // ---- Loops and branches
@@ -726,15 +760,18 @@ std::string check_lanes(const Fn& f, const Arrays& x, const std::vector<int>& ma
       Arrays rows;
       const Array& a = from[std::size_t(i)];
       for (std::int64_t k = 0; k < n; ++k)
-        rows.push_back(is_integer(a.dtype())
-                           ? lax::add(a, lax::convert_element_type(Array(std::int32_t(k)), a.dtype()))
-                           : lax::mul(a, lax::convert_element_type(Array(1 + 0.25 * double(k)), a.dtype())));
-      in[std::size_t(i)] =
-          n ? lax::stack(rows, 0) : lax::full(make_type(a.dtype(), [&] {
-                Shape s = a.shape();
-                s.insert(0, 0);
-                return s;
-              }()), 0);
+        rows.push_back(
+            is_integer(a.dtype())
+                ? lax::add(a, lax::convert_element_type(Array(std::int32_t(k)), a.dtype()))
+                : lax::mul(a, lax::convert_element_type(Array(1 + 0.25 * double(k)), a.dtype())));
+      in[std::size_t(i)] = n ? lax::stack(rows, 0)
+                             : lax::full(make_type(a.dtype(),
+                                                   [&] {
+                                                     Shape s = a.shape();
+                                                     s.insert(0, 0);
+                                                     return s;
+                                                   }()),
+                                         0);
     }
     return in;
   };
@@ -749,8 +786,8 @@ std::string check_lanes(const Fn& f, const Arrays& x, const std::vector<int>& ma
   for (std::int64_t n : {3, 1, 0})
     if (wrong.empty()) wrong = guarded("lanes", [&] { return check_fn(over(f), lanes(x, n)); });
   if (wrong.empty())
-    wrong = guarded("lanes of lanes",
-                    [&] { return check_fn(over(over(f)), lanes(lanes(x, 3), 2)); });
+    wrong =
+        guarded("lanes of lanes", [&] { return check_fn(over(over(f)), lanes(lanes(x, 3), 2)); });
   if (wrong.empty())
     wrong = guarded("lanes in a loop", [&] {
       const Fn g = over(f);
@@ -891,9 +928,12 @@ TEST_CASE("loops: cond", "[loops]") {
     y.push_back(c[1]);
   };
   for (int index : {-1, 0, 1, 2, 9})
-    for (const auto& branches : std::vector<std::vector<Body>>{
-             {sine}, {sine, swap}, {swap, constant, sine}, {sine, calls},
-             {change, sine, swap, constant, sine}, {change, change}})
+    for (const auto& branches : std::vector<std::vector<Body>>{{sine},
+                                                               {sine, swap},
+                                                               {swap, constant, sine},
+                                                               {sine, calls},
+                                                               {change, sine, swap, constant, sine},
+                                                               {change, change}})
       for (const auto& mapped : {std::vector<int>{0, 1, 2}, {0}, {1}, {1, 2}})
         CHECK(check_lanes(cond_of(branches), {Array(index), v, lax::cos(v)}, mapped) == "");
 }
@@ -950,17 +990,18 @@ TEST_CASE("loops: what leaves no trace", "[loops]") {
     Fn h = [=](Args x, Results& y) {
       const Array z = dot_general_p.apply(q, Loc::current(), x[0], x[1]);
       y.push_back(lax::transpose(z, {0, 1, 3, 4, 2}));
-      y.push_back(lax::transpose(dot_general_p.apply(q, Loc::current(), x[0], x[1]), {1, 0, 3, 4, 2}));
+      y.push_back(
+          lax::transpose(dot_general_p.apply(q, Loc::current(), x[0], x[1]), {1, 0, 3, 4, 2}));
     };
-    CHECK(check_fn(h, {r.array(f64, {2, 3, 17, 16}, 0, 1), r.array(f64, {2, 16, 3, 4, 5}, 0, 1)}) == "");
+    CHECK(check_fn(h, {r.array(f64, {2, 3, 17, 16}, 0, 1), r.array(f64, {2, 16, 3, 4, 5}, 0, 1)}) ==
+          "");
   }
   SECTION("checkpoint: what is computed again is not kept") {
     const auto memory = [](int layers, bool keep) {
       const auto layer = [](Args x, Results& y) {
         const DotParams p{{{1}, {0}, {}, {}}, {}};
         Array h = x[0];
-        for (int i = 0; i < 3; ++i)
-          h = lax::tanh(dot_general_p.apply(p, Loc::current(), h, x[1]));
+        for (int i = 0; i < 3; ++i) h = lax::tanh(dot_general_p.apply(p, Loc::current(), h, x[1]));
         y.push_back(h);
       };
       Fn f = [=](Args x, Results& y) {
@@ -982,23 +1023,27 @@ TEST_CASE("loops: what leaves no trace", "[loops]") {
       loops::plan_memory(p);
       return double(p.arena) / (400 * 4);  // arrays
     };
-    CHECK(memory(12, false) - memory(6, false) < 7.5);   // one for each layer
-    CHECK(memory(12, true) - memory(6, true) > 17.5);    // three
+    CHECK(memory(12, false) - memory(6, false) < 7.5);  // one for each layer
+    CHECK(memory(12, true) - memory(6, true) > 17.5);   // three
   }
 }
 
 TEST_CASE("loops: operands of calls", "[loops]") {
-  auto first = std::make_shared<const HostFn>(HostFn{"size", [](Args x, Results& y) {
-    double n = 0;
-    for (const Array& a : x) n += double(a.size()) + (a.size() ? a.astype(f64).to_vector<double>()[0] : 0);
-    y.push_back(Array(n));
-  }});
+  auto first = std::make_shared<const HostFn>(
+      HostFn{"size", [](Args x, Results& y) {
+               double n = 0;
+               for (const Array& a : x)
+                 n += double(a.size()) + (a.size() ? a.astype(f64).to_vector<double>()[0] : 0);
+               y.push_back(Array(n));
+             }});
   const Type out[] = {scalar_type(f64)};
   Fn f = [=](Args x, Results& y) {
     const Array with_none[] = {lax::slice_in_dim(x[0], 2, 2, 0), x[0]};
     pure_callback_flat(first, out, with_none, y, Loc::current());
-    const Array parts[] = {lax::rev(x[0], {0}), Array(3), lax::full(x[0].type(), 2), x[0],
-                           lax::reshape(x[0], {2, 2}), lax::transpose(lax::reshape(x[0], {2, 2}), {1, 0})};
+    const Array parts[] = {
+        lax::rev(x[0], {0}),        Array(3),
+        lax::full(x[0].type(), 2),  x[0],
+        lax::reshape(x[0], {2, 2}), lax::transpose(lax::reshape(x[0], {2, 2}), {1, 0})};
     pure_callback_flat(first, out, parts, y, Loc::current());
   };
   CHECK(check_fn(f, {numbers(4)}) == "");
@@ -1018,7 +1063,9 @@ TEST_CASE("loops: effects keep their order and are never dropped", "[loops]") {
   auto seen = std::make_shared<std::vector<double>>();
   auto print = std::make_shared<const HostFn>(
       HostFn{"print", [seen](Args x, Results&) { seen->push_back(x[0].item()); }});
-  const auto show = [print](const Array& x) { debug_callback_flat(print, Args{&x, 1}, Loc::current()); };
+  const auto show = [print](const Array& x) {
+    debug_callback_flat(print, Args{&x, 1}, Loc::current());
+  };
   Fn f = [=](Args x, Results& y) {
     show(lax::add(x[0], Array(1.)));
     auto body = [=](Args c, Results& z) {

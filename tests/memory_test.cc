@@ -1,6 +1,6 @@
 // memory_test.cc -- donation, reuse in place, and the memory plan, by counting what is really allocated.
-#include <catch2/catch.hpp>
 #include <malloc.h>
+#include <catch2/catch.hpp>
 #include <cstdlib>
 #include <new>
 #include <thread>
@@ -30,7 +30,9 @@ void untrack(void* p) {
 }  // namespace
 void* operator new(std::size_t n) { return track(std::malloc(n ? n : 1), n); }
 void* operator new(std::size_t n, std::align_val_t a) {
-  return track(std::aligned_alloc(std::size_t(a), (n + std::size_t(a) - 1) / std::size_t(a) * std::size_t(a)), n);
+  return track(std::aligned_alloc(std::size_t(a),
+                                  (n + std::size_t(a) - 1) / std::size_t(a) * std::size_t(a)),
+               n);
 }
 void operator delete(void* p) noexcept { untrack(p); }
 void operator delete(void* p, std::size_t) noexcept { untrack(p); }
@@ -82,7 +84,8 @@ TEST_CASE("memory: updates of a large array happen in place") {
   CHECK(double(sum(x)) == 45);
   // The carry of a loop: one copy of the initial value, however many steps.
   auto fill = jit([](Array start) {
-    return fori_loop(0, 50, [](Array i, Array c) { return c.at(i).add(1.0); }, start);
+    return fori_loop(
+        0, 50, [](Array i, Array c) { return c.at(i).add(1.0); }, start);
   });
   Array y = fill(x);
   const Used u = used([&] { y = fill(x); });
@@ -115,7 +118,9 @@ TEST_CASE("memory: the peak of a chain of 1000 layers is what the plan says") {
     CHECK(m.temporaries <= layers * layer + slack);
     CHECK(m.peak() == m.arguments + m.outputs + m.constants + m.temporaries);
     Used u{};
-    std::thread([&] { u = used([&] { compiled(x, w); }); }).join();  // a thread without scratch memory of its own
+    std::thread([&] {
+      u = used([&] { compiled(x, w); });
+    }).join();  // a thread without scratch memory of its own
     INFO("planned " << m.temporaries << " + " << m.outputs << ", measured " << u.bytes);
     CHECK(u.bytes >= m.temporaries);
     CHECK(u.bytes <= m.temporaries + m.outputs + (1 << 17));

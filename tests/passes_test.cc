@@ -1,8 +1,8 @@
 // passes_test.cc -- the passes, text in, text out; their speed; and how large they leave gradients.
+#include "backends/passes/passes.h"
 #include <catch2/catch.hpp>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include "backends/passes/passes.h"
 #include "jaxpp/core/jaxpr.h"
 #include "jaxpp/flat.h"
 #include "jaxpp/lax.h"

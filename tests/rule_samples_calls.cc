@@ -81,8 +81,8 @@ void calls(std::vector<Sample>& out) {
         lax::add(lax::mul(x[1], scalar_like(x[1], 1.5)), lax::mul(x[0], scalar_like(x[0], 0.1))));
     y.push_back(lax::add(x[2], lax::broadcast_in_dim(lax::sin(x[1]), {3, 2}, {0})));
   });
-  Sample lanes{"while in lanes", {&while_p}, apply(while_p, WhileParams{grow3, 1, below3, 1}), {},
-               {}};
+  Sample lanes{
+      "while in lanes", {&while_p}, apply(while_p, WhileParams{grow3, 1, below3, 1}), {}, {}};
   lanes.make = [](Random& r) {
     return Arrays{r.array(DType::f64, {3}, 2, 9), r.array(DType::f64, {3}, 0.2, 0.9),
                   r.array(DType::f64, {3}, 0.3, 0.9), r.array(DType::f64, {3, 2}, 0.3, 0.9)};

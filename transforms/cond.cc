@@ -46,7 +46,8 @@ void cond_shape(Types in, Params q, Type* out) {
   auto& b = q.as<CondParams>().branches;
   need(!b.empty(), "cond", "there is no branch.");
   check(!in.empty() && in[0]->dtype == DType::i32, "cond", [&] {
-    return "the index must be i32, got " + (in.empty() ? std::string("nothing") : in[0]->str()) + ".";
+    return "the index must be i32, got " + (in.empty() ? std::string("nothing") : in[0]->str()) +
+           ".";
   });
   for (std::size_t k = 0; k < b.size(); ++k) {
     check_inputs("cond", *b[k], in.subspan(1));
@@ -202,8 +203,8 @@ void cond_transpose(TransposeRule& r) {
   if (!r.x_types[0]->shape.empty()) {
     Mask linear;
     for (bool k : known) linear.push_back(!k);
-    const CallParams selects{
-        chosen(r.params.as<CondParams>().branches, r.x_types[0], linear), "cond"};
+    const CallParams selects{chosen(r.params.as<CondParams>().branches, r.x_types[0], linear),
+                             "cond"};
     TransposeRule as_jit{jit_p, r.x, r.ct, selects, r.x_types, r.into};
     return jit_p.transpose(as_jit);
   }

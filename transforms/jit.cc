@@ -212,8 +212,7 @@ CompiledProgram jit_compile_flat(JitCache& cache, const char* name, FlatFn f, Ar
                                  const StaticKey& statics, std::shared_ptr<const void>* out_tree,
                                  const std::optional<Device>& device, Loc loc) {
   std::shared_ptr<const Entry> hold;
-  const JaxprPtr j =
-      entry_for(cache, name, f, x, statics, out_tree, hold, loc)->params.jaxpr;
+  const JaxprPtr j = entry_for(cache, name, f, x, statics, out_tree, hold, loc)->params.jaxpr;
   return {j, &executable_of(*j, place(device, x))};
 }
 std::string loops_text(const CompiledProgram& p) { return p.executable->loops(); }

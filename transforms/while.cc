@@ -48,8 +48,9 @@ void while_shape(Types in, Params q, Type* out) {
              b.type(b.outs[i])->str() + ".";
     });
     check(is_prefix(pred->shape, t->shape), "while", [&] {
-      return "the condition returns " + pred->str() + ", whose shape is no prefix of that of carry " +
-             std::to_string(i) + ", " + t->str() + ".";
+      return "the condition returns " + pred->str() +
+             ", whose shape is no prefix of that of carry " + std::to_string(i) + ", " + t->str() +
+             ".";
     });
     *out++ = t;
   }
@@ -159,7 +160,8 @@ void while_batch(BatchRule& b) {
     const bool mapped = i < n.cond ? all[i] : body[i - n.cond];
     in.push_back(mapped ? lax::batch_to_front(b.x[i], b.axis[i], b.size) : b.x[i]);
   }
-  Results out = call(while_p, args(in), WhileParams{t->jaxpr, p.body_nconsts, c->jaxpr, p.cond_nconsts});
+  Results out =
+      call(while_p, args(in), WhileParams{t->jaxpr, p.body_nconsts, c->jaxpr, p.cond_nconsts});
   for (std::size_t i = 0; i < n.carry; ++i) {
     b.y[i] = out[i];
     b.y_axis[i] = body[n.body + i] ? 0 : -1;

@@ -22,7 +22,8 @@ using profile::Slice;
 struct Runtime {
   Device device;
   std::shared_ptr<Driver> driver;
-  std::recursive_mutex mutex;  // of one program's enqueuing; a host callback in it may run another program
+  std::recursive_mutex
+      mutex;  // of one program's enqueuing; a host callback in it may run another program
 };
 
 struct Found {
@@ -77,7 +78,8 @@ struct DeviceBuffer {
   Address address;
   std::mutex mutex;  // of the mirror
   std::vector<std::byte> mirror;
-  explicit DeviceBuffer(Runtime& r, std::size_t n) : runtime(r), address(r.driver->allocate(n ? n : 1)) {}
+  explicit DeviceBuffer(Runtime& r, std::size_t n)
+      : runtime(r), address(r.driver->allocate(n ? n : 1)) {}
   ~DeviceBuffer() { runtime.driver->free(address); }
 };
 DeviceBuffer& buffer_of(const Node* n) { return *static_cast<DeviceBuffer*>(n->external.owner); }
@@ -141,10 +143,11 @@ class CudaExecutable final : public Executable {
   loops::Outputs outputs_;
   Code code_;
   Module module_ = nullptr;
-  std::vector<Function> functions_;  // by step; null for other steps
+  std::vector<Function> functions_;                        // by step; null for other steps
   std::vector<std::unique_ptr<loops::Interpreter>> host_;  // by step
-  std::vector<std::vector<int>> host_buffers_;             // by step: what the node touches, in its program's order
-  std::vector<Address> constants_;                         // owned
+  std::vector<std::vector<int>>
+      host_buffers_;                // by step: what the node touches, in its program's order
+  std::vector<Address> constants_;  // owned
   std::vector<Type> types_;
 };
 
@@ -249,8 +252,7 @@ void CudaExecutable::run(std::span<Array> in, Array* out, bool donate) const {
   Frame f;
   f.address.resize(code_.program.buffers.size());
   Results computed(types_.size());
-  if (code_.program.arena)
-    f.arena = make_on(runtime_, make_type(DType::u8, {code_.program.arena}));
+  if (code_.program.arena) f.arena = make_on(runtime_, make_type(DType::u8, {code_.program.arena}));
   // Inputs: where they are, or copied.
   std::vector<Address> input(in.size());
   std::vector<char> mine(in.size());  // nobody else can see this memory
@@ -280,7 +282,8 @@ void CudaExecutable::run(std::span<Array> in, Array* out, bool donate) const {
         Array& y = computed[std::size_t(q.index)];
         const Type t = types_[std::size_t(q.index)];
         const auto donor = std::size_t(q.donor);
-        if (q.donor >= 0 && mine[donor] && in[donor].type() == t && !outputs_.hands_through(donor)) {
+        if (q.donor >= 0 && mine[donor] && in[donor].type() == t &&
+            !outputs_.hands_through(donor)) {
           y = std::move(in[donor]);
           std::lock_guard mirror(buffer_of(y.node()).mutex);
           buffer_of(y.node()).mirror.clear();  // of the old elements
@@ -308,9 +311,7 @@ void CudaExecutable::run(std::span<Array> in, Array* out, bool donate) const {
                       Stream::compute);
         break;
       }
-      case Step::Kind::gemm:
-        driver.gemm(s.gemm, at(s.a), at(s.b), at(s.c), Stream::compute);
-        break;
+      case Step::Kind::gemm: driver.gemm(s.gemm, at(s.a), at(s.b), at(s.c), Stream::compute); break;
       case Step::Kind::host: run_on_host(s, f); break;
     }
   }

@@ -475,8 +475,7 @@ E Builder::get(Scope& s, Variable& w, const Subscripts& index) {
 E Builder::broadcast(Scope& s, const Atom& a, const Subscripts& at) {
   const Shape& shape = s.jaxpr.type(a)->shape;
   Subscripts own;
-  for (std::size_t i = 0; i < shape.size(); ++i)
-    own.push_back(shape[i] == 1 ? Subscript() : at[i]);
+  for (std::size_t i = 0; i < shape.size(); ++i) own.push_back(shape[i] == 1 ? Subscript() : at[i]);
   return get(s, a, own);
 }
 
@@ -507,7 +506,8 @@ std::optional<Item::Operand> Builder::rows(const Variable& w, Type type) const {
 int Builder::materialise(Scope& s, const Variable& w) {
   const Space q = space(w);
   const int v = value(&s, w.e->dtype, q.shape());
-  store(*s.region, {.value = v, .at = q.fine, .rhs = substitute(w.e, w.params, q.fine), .pinned = true},
+  store(*s.region,
+        {.value = v, .at = q.fine, .rhs = substitute(w.e, w.params, q.fine), .pinned = true},
         q.dims);
   return v;
 }
@@ -520,7 +520,7 @@ Variable Builder::unsplit(Scope& s, const Variable& w) {
   for (const std::uint8_t n : w.parts) {
     Dim d{kNone, 1};
     std::optional<std::size_t> last;  // where the digit before is in the value
-    std::size_t carrier = k;  // the digit that does
+    std::size_t carrier = k;          // the digit that does
     for (const std::size_t end = k + n; k < end; ++k) {
       const Dim& p = w.params[k];
       d.extent *= p.extent;
@@ -533,7 +533,8 @@ Variable Builder::unsplit(Scope& s, const Variable& w) {
         if (w.e->at[i].is(p.sym) && !here)
           here = i;
         else
-          in_order &= !w.e->at[i].at.coef(p.sym) && !(w.e->at[i].dynamic && mentions(w.e->at[i].dynamic, p.sym));
+          in_order &= !w.e->at[i].at.coef(p.sym) &&
+                      !(w.e->at[i].dynamic && mentions(w.e->at[i].dynamic, p.sym));
       }
       if (last) {
         in_order &= here && *last < *here && shape[*here] == p.extent;

@@ -75,9 +75,10 @@ class Builder {
     int id;
     std::vector<Variable> env;
     std::vector<std::uint32_t> order;  // the equations that something needs
-    std::vector<std::uint32_t> last;   // where, in this order, a variable is used last, from 1; kEnd: an output; 0: nowhere
+    std::vector<std::uint32_t>
+        last;  // where, in this order, a variable is used last, from 1; kEnd: an output; 0: nowhere
     Parts parts;
-    std::uint32_t now = 0;             // the equation that is being built, as in `last`
+    std::uint32_t now = 0;  // the equation that is being built, as in `last`
   };
   static constexpr std::uint32_t kEnd = ~0u;
   using Rule = void (Builder::*)(Scope&, const Equation&);
@@ -216,9 +217,9 @@ class Builder {
 
   const JaxprBody& jaxpr_;
   Fusion f_;
-  std::vector<Item*> placed_;  // at the top, in the order of the program
-  std::vector<Item*> waits_;   // what items of the equation that is being built wait for
-  int depth_ = 0;              // of loops around what is being built
+  std::vector<Item*> placed_;          // at the top, in the order of the program
+  std::vector<Item*> waits_;           // what items of the equation that is being built wait for
+  int depth_ = 0;                      // of loops around what is being built
   std::vector<std::int64_t> extents_;  // of symbols
   /// The scope that may change a value in place, and its variables that show it.
   struct Owner {

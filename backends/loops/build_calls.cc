@@ -28,8 +28,7 @@ void Builder::call(Scope& s, const Equation& e, std::shared_ptr<const void> para
       f_.world = value(nullptr, b1, {});
       f_.values[std::size_t(f_.world)].mut = true;
     }
-    for (auto* operands : {&it->in, &it->out})
-      operands->push_back({f_.world, {}, scalar_type(b1)});
+    for (auto* operands : {&it->in, &it->out}) operands->push_back({f_.world, {}, scalar_type(b1)});
   }
   place(*s.region, std::move(it), {});
 }

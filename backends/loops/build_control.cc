@@ -23,7 +23,8 @@ struct Chain {
   std::ptrdiff_t input = -1;  // -1: none
   bool updated = false;
 };
-const Equation* producer(const JaxprBody& j, Var v) {  // equations are in the order of their results
+const Equation* producer(const JaxprBody& j,
+                         Var v) {  // equations are in the order of their results
   auto it = std::upper_bound(j.eqns.begin(), j.eqns.end(), v,
                              [](Var x, const Equation& e) { return x < e.out; });
   while (it != j.eqns.begin()) {
@@ -48,8 +49,8 @@ Chain chain(const JaxprBody& j, Atom a) {
       a = e->in[0];
     } else if (e->prim == &scan_p || e->prim == &while_p) {
       const bool is_scan = e->prim == &scan_p;
-      const JaxprBody& body = is_scan ? *e->params().as<ScanParams>().jaxpr
-                                      : *e->params().as<WhileParams>().body_jaxpr;
+      const JaxprBody& body =
+          is_scan ? *e->params().as<ScanParams>().jaxpr : *e->params().as<WhileParams>().body_jaxpr;
       const std::size_t consts = is_scan ? sz(e->params().as<ScanParams>().num_consts)
                                          : sz(e->params().as<WhileParams>().body_nconsts),
                         skipped = is_scan ? 0 : sz(e->params().as<WhileParams>().cond_nconsts);
@@ -77,7 +78,7 @@ Chain chain(const JaxprBody& j, Atom a) {
 }  // namespace
 
 struct Builder::Carry {
-  Variable view;  // in the body; in place: outside too
+  Variable view;   // in the body; in place: outside too
   int value = -1;  // -1: handed on unchanged
   bool in_place = false;
 };
@@ -253,7 +254,8 @@ void Builder::scan(Scope& s, const Equation& e) {
     const int v = value(&s, t->dtype, t->shape);
     const Space q = space(f.type(f.outs[i])->shape);
     store(*b.region,
-          {.value = v, .at = in_time(q.at), .rhs = get(b, f.outs[i], q.at), .pinned = true}, q.dims);
+          {.value = v, .at = in_time(q.at), .rhs = get(b, f.outs[i], q.at), .pinned = true},
+          q.dims);
     ys[i] = whole(v);
   }
   advance(b, carried_values, {f.outs.data(), carried}, nullptr);
@@ -320,8 +322,7 @@ bool Builder::while_loop(Scope& s, const Equation& e, bool by_select) {
   ++depth_;
   Scope more = open(c, *loop->cond), b = open(f, *loop->body);
   for (std::size_t i = 0; i < cond_consts; ++i) bind(more, c.invars[i], variable(s, e.in[i]));
-  for (std::size_t i = 0; i < consts; ++i)
-    bind(b, f.invars[i], variable(s, e.in[cond_consts + i]));
+  for (std::size_t i = 0; i < consts; ++i) bind(b, f.invars[i], variable(s, e.in[cond_consts + i]));
   for (std::size_t i = 0; i < e.n_out; ++i) {
     show(b, f.invars[consts + i], carried[i]);
     bind(more, c.invars[cond_consts + i], carried[i].view);
@@ -393,7 +394,8 @@ bool Builder::choose(Scope& s, const Equation& e) {
       updated |= c.updated;
     }
     if (one && !updated) continue;
-    if (one && lanes.empty() && !std::count(state.begin(), state.begin() + std::ptrdiff_t(i), state[i])) {
+    if (one && lanes.empty() &&
+        !std::count(state.begin(), state.begin() + std::ptrdiff_t(i), state[i])) {
       Target t = writable(s, e, 1 + sz(state[i]));
       results[i] = {std::move(t.view), t.value, true};
       continue;
@@ -406,7 +408,8 @@ bool Builder::choose(Scope& s, const Equation& e) {
 
   const auto branch = [&](const JaxprBody& f, Region& region) {
     Scope b = open(f, region);
-    for (std::size_t i = 0; i < f.invars.size(); ++i) bind(b, f.invars[i], variable(s, e.in[1 + i]));
+    for (std::size_t i = 0; i < f.invars.size(); ++i)
+      bind(b, f.invars[i], variable(s, e.in[1 + i]));
     for (std::size_t i = 0; i < e.n_out; ++i)
       if (results[i].in_place) show(b, f.invars[sz(state[i])], results[i]);
     equations(b);
@@ -520,7 +523,8 @@ void Builder::reduce_by_jaxpr(Scope& s, const Equation& e) {
   if (combines.size() == n) {
     for (std::size_t k = 0; k < n; ++k) {
       if (!used(s, e.out + Var(k))) continue;
-      const DType d = s.jaxpr.types[e.out + k]->dtype, wide = is_float(d) && width(d) == 2 ? f32 : d;
+      const DType d = s.jaxpr.types[e.out + k]->dtype,
+                  wide = is_float(d) && width(d) == 2 ? f32 : d;
       const Space q = space(all->shape);
       Variable y;
       for (auto i : kept) y.params.push_back(q.params[sz(i)]);

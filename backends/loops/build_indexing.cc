@@ -294,8 +294,9 @@ void Builder::scatter(Scope& s, const Equation& e) {
   const Combine c = combine_of(*e.prim, x->dtype);
   const Target t = writable(s, e, 0);
   const Space q = space(updates->shape);
-  const Window w = window(s, e.in[1], d, x->shape,
-                          window_sizes(p.dimension_numbers, x->shape, updates->shape), q.at, !moved);
+  const Window w =
+      window(s, e.in[1], d, x->shape, window_sizes(p.dimension_numbers, x->shape, updates->shape),
+             q.at, !moved);
   E update = get(s, e.in[2], q.at);
   if (e.prim == &scatter_sub_p && c == Combine::add)
     update = operation(neg_p, update->dtype, {update});

@@ -302,10 +302,9 @@ class Chooser {
 }  // namespace
 
 Parts choose_parts(const JaxprBody& j, bool nested) {
-  const bool reshapes = std::any_of(j.eqns.begin(), j.eqns.end(),
-                                    [](const Equation& e) {
-                                      return e.prim == &reshape_p || e.prim == &tile_p;
-                                    });
+  const bool reshapes = std::any_of(j.eqns.begin(), j.eqns.end(), [](const Equation& e) {
+    return e.prim == &reshape_p || e.prim == &tile_p;
+  });
   return reshapes ? Chooser(j, nested).run() : Parts();
 }
 

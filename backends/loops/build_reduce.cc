@@ -36,7 +36,8 @@ bool contains(const std::vector<Dim>& dims, Sym s) {
 // x combined over those of `loops` that are not among `kept`, as a function of `kept`.
 E Builder::reduced(Scope& s, Combine c, const E& x, const std::vector<Dim>& kept,
                    const std::vector<Dim>& loops) {
-  if (is_bool(x->dtype)) c = c == Combine::max ? Combine::or_ : c == Combine::min ? Combine::and_ : c;
+  if (is_bool(x->dtype))
+    c = c == Combine::max ? Combine::or_ : c == Combine::min ? Combine::and_ : c;
   const bool idempotent = c != Combine::add && c != Combine::mul && c != Combine::xor_;
   const bool wide = is_half(x->dtype) && !idempotent;
   std::vector<Dim> own;
@@ -80,7 +81,8 @@ void Builder::reduce(Scope& s, const Equation& e) {
   if (is_complex(x->dtype) && (C == Combine::max || C == Combine::min)) return call(s, e);
   if (x->size == 0) {
     Combine c = C;
-    if (is_bool(x->dtype)) c = C == Combine::max ? Combine::or_ : C == Combine::min ? Combine::and_ : C;
+    if (is_bool(x->dtype))
+      c = C == Combine::max ? Combine::or_ : C == Combine::min ? Combine::and_ : C;
     return define(s, e.out, space(s, e.out), make_constant(loops::identity(c, x->dtype)));
   }
   const Space q = space(s, e.in[0]);
@@ -115,8 +117,8 @@ void Builder::arg_extreme(Scope& s, const Equation& e) {
   const E v = get(s, e.in[0], q.at);
   E hit = operation(eq_p, b1, {v, *this->at(extreme, at)});
   if (is_float(x->dtype)) hit = operation(bitwise_or_p, b1, {hit, operation(ne_p, b1, {v, v})});
-  const E first = operation(select_n_p, index,
-                            {hit, nearest(index, n), make_index(index, q.at[axis].at)});
+  const E first =
+      operation(select_n_p, index, {hit, nearest(index, n), make_index(index, q.at[axis].at)});
   Variable y = part_of(q, kept);
   y.e = n == 1 ? constant(p.index_dtype, 0)
                : converted(s, reduced(s, Combine::min, first, y.params, q.dims), y.params,
@@ -132,8 +134,7 @@ E log_sum_exp(const E& a, const E& x) {
   const DType d = x->dtype;
   const E delta = operation(sub_p, d, {a, x});
   const E size = operation(exp_p, d, {operation(neg_p, d, {operation(abs_p, d, {delta})})});
-  const E sum = operation(
-      add_p, d, {operation(max_p, d, {a, x}), operation(log1p_p, d, {size})});
+  const E sum = operation(add_p, d, {operation(max_p, d, {a, x}), operation(log1p_p, d, {size})});
   return operation(select_n_p, d,
                    {operation(ne_p, b1, {delta, delta}), sum, operation(add_p, d, {a, x})});
 }
@@ -174,8 +175,8 @@ void Builder::cumulative(Scope& s, const Equation& e) {
   const E step_of_x = step(make_read(sum, d, q.at), convert(get(s, e.in[0], in_time(q.at)), d));
   store(*loop->body, {.value = next, .at = q.at, .rhs = step_of_x, .pinned = true}, q.dims);
   q = space(lanes);
-  store(*loop->body,
-        {.value = sum, .at = q.at, .rhs = make_read(next, d, q.at), .pinned = true}, q.dims);
+  store(*loop->body, {.value = sum, .at = q.at, .rhs = make_read(next, d, q.at), .pinned = true},
+        q.dims);
   q = space(lanes);
   const E y = convert(make_read(next, d, q.at), t->dtype);
   store(*loop->body, {.value = out, .at = in_time(q.at), .rhs = y, .pinned = true}, q.dims);
@@ -226,7 +227,8 @@ void Builder::dot_general(Scope& s, const Equation& e) {
   // The free dimensions of the larger operand run outside: they are the batch of a small product of matrix and vector.
   std::vector<Dim> loops = batch.params;
   const bool right_first = r->size > l->size;
-  for (const Variable* v : {right_first ? &right : &left, right_first ? &left : &right, &contracted})
+  for (const Variable* v :
+       {right_first ? &right : &left, right_first ? &left : &right, &contracted})
     loops.insert(loops.end(), v->params.begin(), v->params.end());
   const DType in = computing(promote_types(promote_types(l->dtype, r->dtype), t->dtype));
   const E product = operation(

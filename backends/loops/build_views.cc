@@ -71,8 +71,7 @@ void Builder::split(Scope& s, const Equation& e) {
     const Space q = space(s, out);
     Subscripts at = q.at;
     at[sz(p.axis)].at += start;
-    define(s, out, q,
-           p.sizes[k] ? get(s, e.in[0], at) : constant(s.jaxpr.types[out]->dtype, 0));
+    define(s, out, q, p.sizes[k] ? get(s, e.in[0], at) : constant(s.jaxpr.types[out]->dtype, 0));
   }
 }
 void Builder::unstack(Scope& s, const Equation& e) {
@@ -104,7 +103,8 @@ void Builder::iota(Scope& s, const Equation& e) {
   const auto& p = e.params().as<IotaParams>();
   const Space q = space(s, e.out);
   const Affine& i = q.at[sz(p.dimension)].at;
-  define(s, e.out, q, is_complex(p.dtype) ? convert(make_index(i64, i), p.dtype) : make_index(p.dtype, i));
+  define(s, e.out, q,
+         is_complex(p.dtype) ? convert(make_index(i64, i), p.dtype) : make_index(p.dtype, i));
 }
 void Builder::iota_2x32_shape(Scope& s, const Equation& e) {
   const Type t = s.jaxpr.types[e.out];

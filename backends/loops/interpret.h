@@ -9,6 +9,8 @@ namespace jaxpp::loops {
 
 /// A program made ready to run.  Blocks of 1,024 iterations of a parallel loop go through one operation at a time, by the
 /// vector loops that eager execution runs too; loops without such a dimension run element by element.  Marks are ignored.
+/// With JAXPP_POISON in the environment, memory starts a run filled with ones (NaN): registers, locals, temps, and outputs
+/// that are not the memory of an input.
 class Interpreter {
  public:
   explicit Interpreter(Program);

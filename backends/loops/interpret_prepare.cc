@@ -8,9 +8,9 @@
 // outermost loop of which it is a reduction.  Rows that are added to one row, iteration after iteration, are first added
 // to a partial sum, kFlush of them at a time.
 #include "backends/loops/interpret_prepare.h"
+#include <absl/container/flat_hash_map.h>
 #include <algorithm>
 #include <stdexcept>
-#include <absl/container/flat_hash_map.h>
 #include "backends/loops/interpret_facts.h"
 #include "jaxpp/core/trace.h"
 

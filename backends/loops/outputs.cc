@@ -42,9 +42,8 @@ void Outputs::assemble(std::span<const Array> in, std::span<Array> computed, Arr
 }
 
 bool Outputs::hands_through(std::size_t input) const {
-  return std::any_of(from_.begin(), from_.end(), [&](const From& f) {
-    return f.kind == From::input && f.index == input;
-  });
+  return std::any_of(from_.begin(), from_.end(),
+                     [&](const From& f) { return f.kind == From::input && f.index == input; });
 }
 
 }  // namespace jaxpp::loops

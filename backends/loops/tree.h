@@ -91,15 +91,16 @@ struct Buffer {
   Sym scope = kNone;         // local: the loop whose iteration owns it; kNone: the program
   Array value{};             // constant
   std::int64_t offset = -1;  // temp: bytes into the arena        (set by plan_memory)
-  int donor = -1;            // output: the input whose memory it may take over, if that is donated  (plan_memory)
+  int donor =
+      -1;  // output: the input whose memory it may take over, if that is donated  (plan_memory)
 };
 
 enum class Order : std::uint8_t { parallel, serial };
 /// How a loop is run; meaning is the same without.
 struct Marks {
   // CPU
-  int lanes = 1;           // > 1: so many iterations at a time, as SIMD lanes
-  int interleave = 1;      // of `lanes`, vectors in flight
+  int lanes = 1;       // > 1: so many iterations at a time, as SIMD lanes
+  int interleave = 1;  // of `lanes`, vectors in flight
   bool unroll = false;
   std::int64_t grain = 0;  // > 0: chunks of so many iterations are work items
   Sym chunk = kNone;       // with grain: the number of the chunk, usable in indices

@@ -164,7 +164,8 @@ struct Carries {
   Rows like;
 };
 // init: the values given for the consts and the carry.  The body's inputs begin with both, its outputs with the carry.
-Carries study_carry(const JaxprBody& body, std::span<const Atom> consts, std::span<const Atom> init) {
+Carries study_carry(const JaxprBody& body, std::span<const Atom> consts,
+                    std::span<const Atom> init) {
   const std::size_t n = init.size(), nc = consts.size();
   std::vector<std::size_t> input(body.types.size(), std::size_t(-1));  // of each variable
   for (std::size_t i = 0; i < body.invars.size(); ++i) input[body.invars[i]] = i;
@@ -238,7 +239,8 @@ Carries study_carry(const JaxprBody& body, std::span<const Atom> consts, std::sp
 void Cleaner::one_step(const Equation& e, const ScanParams& p, const Atoms& in) {
   Atoms x = in;
   for (std::size_t i = sz(p.num_consts + p.num_carry); i < x.size(); ++i)
-    x[i] = view(squeeze_p, DimensionsParams{{0}}, x[i], p.jaxpr->types[p.jaxpr->invars[i]]->shape, e.loc);
+    x[i] = view(squeeze_p, DimensionsParams{{0}}, x[i], p.jaxpr->types[p.jaxpr->invars[i]]->shape,
+                e.loc);
   Atoms y = inlined(*p.jaxpr, x);
   for (std::size_t i = sz(p.num_carry); i < y.size(); ++i) y[i] = repeated(y[i], 1, e.loc);
   give(e, y);
@@ -253,7 +255,8 @@ void Cleaner::scan(const Equation& e, ScanParams p, Atoms in) {
       const Type t = from_.types[e.out + i];
       Scope now(nullptr);
       const Atom zero(lax::full(scalar_type(t->dtype), 0));
-      set(e.out + Var(i), view(broadcast_in_dim_p, BroadcastParams{{}, t->shape}, zero, t->shape, e.loc));
+      set(e.out + Var(i),
+          view(broadcast_in_dim_p, BroadcastParams{{}, t->shape}, zero, t->shape, e.loc));
     }
     return;
   }
@@ -330,7 +333,8 @@ void Cleaner::scan(const Equation& e, ScanParams p, Atoms in) {
       results[i] = in[nc + i];
       continue;
     }
-    const std::size_t k = sz(std::lower_bound(carry.begin(), carry.end(), carries.like[i]) - carry.begin());
+    const std::size_t k =
+        sz(std::lower_bound(carry.begin(), carry.end(), carries.like[i]) - carry.begin());
     from_loop.emplace_back(i, k);
     if (auto c = constant(outs[i])) {
       results[i] = *c;
@@ -362,7 +366,8 @@ void Cleaner::scan(const Equation& e, ScanParams p, Atoms in) {
     s.insert(0, p.length);
     types[i] = make_type(types[i]->dtype, s);
   }
-  const Var v = emit(scan_p, std::make_shared<ScanParams>(std::move(p)), std::move(operands), types, e.loc);
+  const Var v =
+      emit(scan_p, std::make_shared<ScanParams>(std::move(p)), std::move(operands), types, e.loc);
   for (auto [i, k] : from_loop) results[i] = Atom::var(v + Var(k));
   give(e, results);
 }
@@ -416,10 +421,12 @@ void Cleaner::loop(const Equation& e, WhileParams p, Atoms in) {
     operands.push_back(in[first + i]);
     types.push_back(to.type(in[first + i]));
   }
-  const Var v = emit(while_p, std::make_shared<WhileParams>(std::move(p)), std::move(operands), types, e.loc);
+  const Var v =
+      emit(while_p, std::make_shared<WhileParams>(std::move(p)), std::move(operands), types, e.loc);
   Atoms results(n);
   for (std::size_t i = 0; i < n; ++i) {
-    const std::size_t k = sz(std::lower_bound(carry.begin(), carry.end(), carries.like[i]) - carry.begin());
+    const std::size_t k =
+        sz(std::lower_bound(carry.begin(), carry.end(), carries.like[i]) - carry.begin());
     results[i] = carries.unchanged[i] ? in[first + i] : Atom::var(v + Var(k));
   }
   give(e, results);
@@ -452,7 +459,8 @@ bool same_program(const JaxprBody& a, const JaxprBody& b) {
 // Branches of a few elementwise operations, all computed, cost less than a jump: on scalars, and for many lanes.
 bool Cleaner::as_select(const Equation& e, const CondParams& p, const Atoms& in) {
   const Shape lanes = to.type(in[0])->shape;
-  const std::int64_t n = std::max<std::int64_t>(to.type(in[0])->size, 1), limit = lanes.empty() ? 12 : 128;
+  const std::int64_t n = std::max<std::int64_t>(to.type(in[0])->size, 1),
+                     limit = lanes.empty() ? 12 : 128;
   std::int64_t cost = 0;  // for each lane
   const auto count = [&](Type t, std::int64_t each) {
     cost += each * ((t->size + n - 1) / n);
@@ -474,17 +482,17 @@ bool Cleaner::as_select(const Equation& e, const CondParams& p, const Atoms& in)
   };
   Scope now(nullptr);
   const int last = int(p.branches.size()) - 1;
-  const Atom which =
-      last == 1 ? add(gt_p, {in[0], Atom(Array(0))}, make_type(DType::b1, lanes))
-                : add(clamp_p, {Atom(Array(0)), in[0], Atom(Array(last))}, to.type(in[0]));
+  const Atom which = last == 1
+                         ? add(gt_p, {in[0], Atom(Array(0))}, make_type(DType::b1, lanes))
+                         : add(clamp_p, {Atom(Array(0)), in[0], Atom(Array(last))}, to.type(in[0]));
   Atoms results;
   for (std::size_t i = 0; i < e.n_out; ++i) {
     const Type t = from_.types[e.out + i];
     Operands x;
     x.push_back(lanes == t->shape || lanes.empty()
                     ? which
-                    : view(broadcast_in_dim_p, BroadcastParams{iota_dims(lanes.size()), t->shape}, which,
-                           t->shape, e.loc));
+                    : view(broadcast_in_dim_p, BroadcastParams{iota_dims(lanes.size()), t->shape},
+                           which, t->shape, e.loc));
     for (auto& branch : y) x.push_back(branch[i]);
     results.push_back(add(select_n_p, std::move(x), t));
   }
@@ -545,7 +553,8 @@ void Cleaner::choice(const Equation& e, const CondParams& p, Atoms in) {
         if (!holds(k)) return false;
       return true;
     };
-    if (!first.is_var() && everywhere([&](std::size_t k) { return same_value(outs[k][i], first); })) {
+    if (!first.is_var() &&
+        everywhere([&](std::size_t k) { return same_value(outs[k][i], first); })) {
       results[i] = first;
       continue;
     }
@@ -569,7 +578,8 @@ void Cleaner::choice(const Equation& e, const CondParams& p, Atoms in) {
     q.branches.push_back(bodies[k].finish(std::move(left)));
   }
   const std::vector<Type> types = q.branches[0]->out_types();
-  const Var v = emit(cond_p, std::make_shared<CondParams>(std::move(q)), std::move(rest), types, e.loc);
+  const Var v =
+      emit(cond_p, std::make_shared<CondParams>(std::move(q)), std::move(rest), types, e.loc);
   for (auto [i, k] : from_choice) results[i] = Atom::var(v + Var(k));
   give(e, results);
 }

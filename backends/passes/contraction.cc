@@ -147,7 +147,8 @@ std::optional<Ramp> ramp(const Local& b, const Atom& a, int depth = 8) {
   if (d->prim == &expand_dims_p) {
     auto r = inner(0);
     if (r)
-      r->axis = at(without(b.type(a)->shape.size(), d->params().as<DimensionsParams>().dimensions)[r->axis]);
+      r->axis = at(
+          without(b.type(a)->shape.size(), d->params().as<DimensionsParams>().dimensions)[r->axis]);
     return r;
   }
   if (d->prim == &broadcast_in_dim_p) {
@@ -160,7 +161,8 @@ std::optional<Ramp> ramp(const Local& b, const Atom& a, int depth = 8) {
   }
   if (d->prim == &transpose_p) {
     auto r = inner(0);
-    if (r) r->axis = at(position(d->params().as<TransposeParams>().permutation, std::int64_t(r->axis)));
+    if (r)
+      r->axis = at(position(d->params().as<TransposeParams>().permutation, std::int64_t(r->axis)));
     return r;
   }
   return {};
@@ -189,7 +191,7 @@ class Diagonal {
 
   Local& b_;
   const Axis q_;
-  int budget_ = 64;  // of equations to look at
+  int budget_ = 64;                                     // of equations to look at
   std::map<std::array<std::size_t, 3>, Result> known_;  // variable, p, q
 };
 
@@ -273,7 +275,8 @@ Result Diagonal::build(const Equation& d, Type t, Axis p, Axis q, int depth) {
   if (d.prim == &convert_element_type_p && is_bool(b_.type(d.in[0])->dtype))
     if (const Equation* e = b_.made_by(d.in[0], eq_p)) {
       const auto x = ramp(b_, e->in[0]), y = ramp(b_, e->in[1]);
-      if (x && y && x->c == y->c && ((x->axis == p && y->axis == q) || (x->axis == q && y->axis == p)))
+      if (x && y && x->c == y->c &&
+          ((x->axis == p && y->axis == q) || (x->axis == q && y->axis == p)))
         return b_.full(scalar_type(t->dtype), 1);
     }
   if (is_elementwise(*d.prim) && d.prim != &select_n_p && d.prim != &clamp_p) {
@@ -295,8 +298,9 @@ Result Diagonal::build(const Equation& d, Type t, Axis p, Axis q, int depth) {
     return b_.transposed(*x, order);
   }
   if (d.prim == &expand_dims_p || d.prim == &broadcast_in_dim_p) {
-    Dims to = d.prim == &expand_dims_p ? without(s.size(), d.params().as<DimensionsParams>().dimensions)
-                                       : d.params().as<BroadcastParams>().broadcast_dimensions;
+    Dims to = d.prim == &expand_dims_p
+                  ? without(s.size(), d.params().as<DimensionsParams>().dimensions)
+                  : d.params().as<BroadcastParams>().broadcast_dimensions;
     const Atom source = d.in[0];
     const Shape from = b_.type(source)->shape;
     // The axes of the source that go to p and to q; none where the entries are equal anyway.
@@ -318,12 +322,14 @@ Result Diagonal::build(const Equation& d, Type t, Axis p, Axis q, int depth) {
       // Axes of size 1 that go to p or q go away; if the source has q and not p, its q is the p of the result.
       Dims drop;
       for (Axis axis : {p, q})
-        if (const auto k = position(to, std::int64_t(axis)); k >= 0 && own(axis) < 0) drop.push_back(k);
+        if (const auto k = position(to, std::int64_t(axis)); k >= 0 && own(axis) < 0)
+          drop.push_back(k);
       const Dims kept = without(from.size(), drop);
       x = b_.reshaped(source, pick(from, kept));
       for (auto k : kept) dims.push_back(k == kq ? std::int64_t(p) : to[at(k)]);
       Dims order = iota_dims(dims.size());
-      std::sort(order.begin(), order.end(), [&](auto i, auto k) { return dims[at(i)] < dims[at(k)]; });
+      std::sort(order.begin(), order.end(),
+                [&](auto i, auto k) { return dims[at(i)] < dims[at(k)]; });
       x = b_.transposed(x, order);
       std::sort(dims.begin(), dims.end());
     }
@@ -377,7 +383,8 @@ Dims free_axes(Local& b, const Side& s) {
   return without(b.type(s.x)->shape.size(), s.contracting, s.batch);
 }
 bool one_dtype(const Match& m) {
-  return !is_bool(m.type->dtype) && m.in_type(0)->dtype == m.type->dtype && m.in_type(1)->dtype == m.type->dtype;
+  return !is_bool(m.type->dtype) && m.in_type(0)->dtype == m.type->dtype &&
+         m.in_type(1)->dtype == m.type->dtype;
 }
 
 template <int K>
@@ -425,7 +432,8 @@ Result dot_of_expand_dims(const Match& m) {
   return m.b.reshaped(dot.emit(m.b, m), m.type->shape);
 }
 // x, whose axes are (batch..., free...) after that permutation, as one side of a product of that shape.
-Atom placed(Local& b, const Shape& shape, const Dot& dot, int side, const Atom& x, const Dims& order) {
+Atom placed(Local& b, const Shape& shape, const Dot& dot, int side, const Atom& x,
+            const Dims& order) {
   const std::size_t nb = dot.side[0].batch.size();
   const std::size_t before = side == 0 ? 0 : free_axes(b, dot.side[0]).size();
   Dims dims;
@@ -478,7 +486,8 @@ Result dot_of_diagonal(const Match& m) {
     const Axis q = at(mine.contracting[i]);
     Diagonal diagonal(m.b, q);
     const auto p = diagonal.of(mine.x);
-    if (!p || contains(mine.contracting, std::int64_t(*p)) || contains(mine.batch, std::int64_t(*p)))
+    if (!p || contains(mine.contracting, std::int64_t(*p)) ||
+        contains(mine.batch, std::int64_t(*p)))
       continue;
     const Result on = diagonal.on(mine.x, *p);
     if (!on) continue;
@@ -490,7 +499,8 @@ Result dot_of_diagonal(const Match& m) {
     Dims to = without(rank, {std::int64_t(now)});
     to.insert(nb, std::int64_t(now));
     const std::int64_t k = other.contracting[i];
-    if (mine.contracting.size() == 1 && m.b.type(*on)->shape.empty() && free.size() == 1 && nb == 0) {
+    if (mine.contracting.size() == 1 && m.b.type(*on)->shape.empty() && free.size() == 1 &&
+        nb == 0) {
       // A multiple of the identity: the other operand, with axis k where p was.
       Dims order = free_axes(m.b, other);
       order.insert(K == 0 ? 0 : order.size(), k);
@@ -538,7 +548,8 @@ Result dot_of_one_hot(const Match& m) {
     rest.erase(q);
     const Shape& of = m.b.type(index)->shape;
     if (const Equation* v = m.b.made_by(index, broadcast_in_dim_p)) {
-      const auto axis = position(v->params().as<BroadcastParams>().broadcast_dimensions, std::int64_t(q));
+      const auto axis =
+          position(v->params().as<BroadcastParams>().broadcast_dimensions, std::int64_t(q));
       if (axis >= 0 && m.b.type(v->in[0])->shape[at(axis)] != 1) return {};
       Dims dims;
       const Dims all = v->params().as<BroadcastParams>().broadcast_dimensions;
@@ -600,14 +611,16 @@ Result transpose_of_dot(const Match& m) {
 
 constexpr const char* kNoAxes = "over no axes";
 constexpr const char* kOnes = "over axes of size 1";
-constexpr const char* kTwice = "of the same reduction: over all axes at once, not where halves round in between";
+constexpr const char* kTwice =
+    "of the same reduction: over all axes at once, not where halves round in between";
 constexpr const char* kExpand = "of expand_dims: first the reduction";
 constexpr const char* kTranspose = "of a transpose: first the reduction";
-constexpr const char* kBroadcast = "of a broadcast: first the reduction of the axes that are not equal entries";
-#define EVERY_REDUCTION(what, f)                                                               \
-  {&reduce_sum_p, what, f}, {&reduce_max_p, what, f}, {&reduce_min_p, what, f},                \
-      {&reduce_prod_p, what, f}, {&reduce_and_p, what, f}, {&reduce_or_p, what, f}, {          \
-    &reduce_xor_p, what, f                                                                     \
+constexpr const char* kBroadcast =
+    "of a broadcast: first the reduction of the axes that are not equal entries";
+#define EVERY_REDUCTION(what, f)                                                      \
+  {&reduce_sum_p, what, f}, {&reduce_max_p, what, f}, {&reduce_min_p, what, f},       \
+      {&reduce_prod_p, what, f}, {&reduce_and_p, what, f}, {&reduce_or_p, what, f}, { \
+    &reduce_xor_p, what, f                                                            \
   }
 constexpr Pattern kPatterns[] = {
     EVERY_REDUCTION(kNoAxes, no_axes),

@@ -14,8 +14,8 @@ std::size_t mixed(std::size_t h, std::size_t v) {  // every bit of v changes eve
 // x + y = y + x for every value, complex ones too.
 bool commutes(const Primitive* p) {
   static constexpr const Primitive* kCommutative[] = {
-      &add_p,         &mul_p,        &add_any_p,    &max_p, &min_p, &eq_p, &ne_p, &bitwise_and_p,
-      &bitwise_or_p,  &bitwise_xor_p};
+      &add_p, &mul_p, &add_any_p,     &max_p,        &min_p,
+      &eq_p,  &ne_p,  &bitwise_and_p, &bitwise_or_p, &bitwise_xor_p};
   return std::find(std::begin(kCommutative), std::end(kCommutative), p) != std::end(kCommutative);
 }
 }  // namespace

@@ -124,7 +124,8 @@ Flags inputs_needed(const JaxprBody& j, const Flags& live_outs) {
 JaxprPtr pruned_body(const JaxprBody& j, const Flags& live_outs, const Flags& inputs);
 // Memoised: a jaxpr that two calls share stays shared.
 JaxprPtr pruned(const JaxprBody& j, const Flags& live_outs, const Flags& inputs) {
-  return *j.memo<JaxprPtr>(key("dce ", live_outs, inputs), [&] { return pruned_body(j, live_outs, inputs); });
+  return *j.memo<JaxprPtr>(key("dce ", live_outs, inputs),
+                           [&] { return pruned_body(j, live_outs, inputs); });
 }
 
 std::shared_ptr<const void> pruned_params(const Equation& e, const Kept& k) {
@@ -186,8 +187,13 @@ JaxprPtr pruned_body(const JaxprBody& j, const Flags& live_outs, const Flags& in
     const Equation& e = j.eqns[i];
     std::optional<Kept> some;  // none: all operands and results
     if (divisible(e)) some = kept(e, slice(l.vars, e.out, e.out + e.n_out));
-    Equation n{e.prim, some ? pruned_params(e, *some) : e.params_data, e.params_ops, {},
-               Var(to->types.size()), 0, e.loc};
+    Equation n{e.prim,
+               some ? pruned_params(e, *some) : e.params_data,
+               e.params_ops,
+               {},
+               Var(to->types.size()),
+               0,
+               e.loc};
     for (std::size_t x = 0; x < e.in.size(); ++x)
       if (!some || some->in[x]) n.in.push_back(get(e.in[x]));
     for (std::uint32_t y = 0; y < e.n_out; ++y)

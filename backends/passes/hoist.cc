@@ -21,15 +21,44 @@ constexpr std::int64_t kSmall = 4096;  // bytes that may be kept whatever they a
 
 std::size_t sz(std::int64_t n) { return static_cast<std::size_t>(n); }
 std::int64_t bytes(Type t) { return t->size * std::int64_t(width(t->dtype)); }
-constexpr const Primitive* kTotal[] = {
-    &reduce_sum_p,     &reduce_max_p,       &reduce_min_p,   &reduce_prod_p,   &reduce_and_p,
-    &reduce_or_p,      &reduce_xor_p,       &argmax_p,       &argmin_p,        &reduce_p,
-    &cumsum_p,         &cumprod_p,          &cummax_p,       &cummin_p,        &cumlogsumexp_p,
-    &sort_p,           &top_k_p,            &dot_general_p,  &scatter_p,       &scatter_add_p,
-    &scatter_sub_p,    &scatter_mul_p,      &scatter_min_p,  &scatter_max_p,   &cholesky_p,
-    &lu_p,             &triangular_solve_p, &threefry2x32_p, &iota_2x32_shape_p, &bitcast_convert_type_p,
-    &jit_p,            &remat_p,            &scan_p,         &cond_p,          &custom_jvp_call_p,
-    &custom_vjp_call_p, &name_p,            &lu_pivots_to_permutation_p};
+constexpr const Primitive* kTotal[] = {&reduce_sum_p,
+                                       &reduce_max_p,
+                                       &reduce_min_p,
+                                       &reduce_prod_p,
+                                       &reduce_and_p,
+                                       &reduce_or_p,
+                                       &reduce_xor_p,
+                                       &argmax_p,
+                                       &argmin_p,
+                                       &reduce_p,
+                                       &cumsum_p,
+                                       &cumprod_p,
+                                       &cummax_p,
+                                       &cummin_p,
+                                       &cumlogsumexp_p,
+                                       &sort_p,
+                                       &top_k_p,
+                                       &dot_general_p,
+                                       &scatter_p,
+                                       &scatter_add_p,
+                                       &scatter_sub_p,
+                                       &scatter_mul_p,
+                                       &scatter_min_p,
+                                       &scatter_max_p,
+                                       &cholesky_p,
+                                       &lu_p,
+                                       &triangular_solve_p,
+                                       &threefry2x32_p,
+                                       &iota_2x32_shape_p,
+                                       &bitcast_convert_type_p,
+                                       &jit_p,
+                                       &remat_p,
+                                       &scan_p,
+                                       &cond_p,
+                                       &custom_jvp_call_p,
+                                       &custom_vjp_call_p,
+                                       &name_p,
+                                       &lu_pivots_to_permutation_p};
 
 /// How many bytes a value may take for each byte of what it is made of, to be kept through a loop.
 std::int64_t growth(const Primitive& p) {
@@ -41,7 +70,8 @@ bool total(const Equation& e) {
   if (weight(*e.prim) < kMuch) return true;
   if (std::find(std::begin(kTotal), std::end(kTotal), e.prim) == std::end(kTotal)) return false;
   for (auto& j : sub_jaxprs(e))
-    if (!*j->memo<bool>("total", [&] { return std::all_of(j->eqns.begin(), j->eqns.end(), total); }))
+    if (!*j->memo<bool>("total",
+                        [&] { return std::all_of(j->eqns.begin(), j->eqns.end(), total); }))
       return false;
   return true;
 }
@@ -52,7 +82,8 @@ bool movable(const Equation& e) {
   if (!nests(e)) return !e.prim->uses_axis;
   if (has_effects(e)) return false;
   for (auto& j : sub_jaxprs(e))
-    if (!*j->memo<bool>("movable", [&] { return std::all_of(j->eqns.begin(), j->eqns.end(), movable); }))
+    if (!*j->memo<bool>("movable",
+                        [&] { return std::all_of(j->eqns.begin(), j->eqns.end(), movable); }))
       return false;
   return true;
 }
@@ -78,7 +109,8 @@ class Invariants {
 Invariants::Invariants(const JaxprBody& j, std::size_t consts, std::size_t ys, bool speculative)
     : j_(j), consts_(consts), outside_(j.eqns.size()), stays_(j.eqns.size(), 1) {
   constexpr std::int64_t kVaries = -1;
-  std::vector<std::int64_t> made_of(j.types.size(), kVaries);  // bytes that a constant value is made of
+  std::vector<std::int64_t> made_of(j.types.size(),
+                                    kVaries);  // bytes that a constant value is made of
   for (std::size_t i = 0; i < consts; ++i) made_of[j.invars[i]] = bytes(j.types[j.invars[i]]);
   std::vector<char> constant(j.eqns.size()), in_loop(j.types.size());
   bool any = false;
@@ -120,7 +152,8 @@ Invariants::Invariants(const JaxprBody& j, std::size_t consts, std::size_t ys, b
       as_y = as_y || stacked[v];
       out = out || wanted[v];
     }
-    const bool worth = !is_view(*e.prim) && to <= std::max(kSmall, growth(*e.prim) * std::max<std::int64_t>(from, 8));
+    const bool worth = !is_view(*e.prim) &&
+                       to <= std::max(kSmall, growth(*e.prim) * std::max<std::int64_t>(from, 8));
     if (as_y || (inside && worth)) {
       for (Var v = e.out; v < e.out + e.n_out; ++v)
         if (stacked[v] || in_loop[v]) crossing.push_back(v);
@@ -147,7 +180,8 @@ std::vector<Atom> Invariants::move(Rewriter& r, std::span<const Atom> consts) co
     const Equation& e = j_.eqns[i];
     Operands in;
     for (auto& a : e.in) in.push_back(a.is_var() ? env[a.var()] : a);
-    const Var v = r.emit(*e.prim, e.params_data, std::move(in), {j_.types.data() + e.out, e.n_out}, e.loc);
+    const Var v =
+        r.emit(*e.prim, e.params_data, std::move(in), {j_.types.data() + e.out, e.n_out}, e.loc);
     for (std::uint32_t k = 0; k < e.n_out; ++k) env[e.out + k] = Atom::var(v + k);
   }
   std::vector<Atom> values;

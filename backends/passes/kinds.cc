@@ -9,10 +9,17 @@ namespace {
 constexpr const Primitive* kViews[] = {&iota_p,    &broadcast_in_dim_p, &reshape_p, &transpose_p,
                                        &squeeze_p, &expand_dims_p,      &slice_p,   &rev_p,
                                        &copy_p,    &stop_gradient_p};
-constexpr const Primitive* kMoves[] = {&pad_p,     &concatenate_p,   &stack_p,
-                                       &unstack_p, &split_p,         &tile_p,
-                                       &add_slice_p, &gather_p,      &empty_p,
-                                       &dynamic_slice_p, &dynamic_update_slice_p};
+constexpr const Primitive* kMoves[] = {&pad_p,
+                                       &concatenate_p,
+                                       &stack_p,
+                                       &unstack_p,
+                                       &split_p,
+                                       &tile_p,
+                                       &add_slice_p,
+                                       &gather_p,
+                                       &empty_p,
+                                       &dynamic_slice_p,
+                                       &dynamic_update_slice_p};
 constexpr const Primitive* kElementwise[] = {
 #define UNARY(name, ...) &name##_p,
 #define BINARY(name, ...) &name##_p,
@@ -21,14 +28,16 @@ constexpr const Primitive* kElementwise[] = {
 #undef UNARY
 #undef BINARY
 #undef COMPARE
-    &select_n_p, &clamp_p,   &convert_element_type_p, &integer_pow_p, &round_p, &reduce_precision_p,
-    &complex_p,  &real_p,    &imag_p,                 &conj_p};
+    &select_n_p,    &clamp_p, &convert_element_type_p,
+    &integer_pow_p, &round_p, &reduce_precision_p,
+    &complex_p,     &real_p,  &imag_p,
+    &conj_p};
 // Elementwise, and more than an instruction or three.
 constexpr const Primitive* kFunctions[] = {
-    &cbrt_p,  &rem_p,   &pow_p,   &nextafter_p, &exp_p,   &exp2_p,    &expm1_p,   &log_p,
-    &log1p_p, &logistic_p, &sin_p, &cos_p,      &tan_p,   &asin_p,    &acos_p,    &atan_p,
-    &sinh_p,  &cosh_p,  &tanh_p,  &asinh_p,     &acosh_p, &atanh_p,   &atan2_p,   &erf_p,
-    &erfc_p,  &erf_inv_p, &lgamma_p, &digamma_p, &polygamma_p};
+    &cbrt_p,  &rem_p,      &pow_p,    &nextafter_p, &exp_p,      &exp2_p,  &expm1_p, &log_p,
+    &log1p_p, &logistic_p, &sin_p,    &cos_p,       &tan_p,      &asin_p,  &acos_p,  &atan_p,
+    &sinh_p,  &cosh_p,     &tanh_p,   &asinh_p,     &acosh_p,    &atanh_p, &atan2_p, &erf_p,
+    &erfc_p,  &erf_inv_p,  &lgamma_p, &digamma_p,   &polygamma_p};
 
 struct Kind {
   bool elementwise = false, view = false;

@@ -8,7 +8,8 @@
 
 namespace jaxpp::passes {
 namespace {
-constexpr int kMaxDepth = 24;  // no table known needs more than a few; a loop between patterns would
+constexpr int kMaxDepth =
+    24;  // no table known needs more than a few; a loop between patterns would
 
 using Table = std::unordered_map<const Primitive*, std::vector<const Pattern*>>;
 const Table& patterns() {
@@ -101,8 +102,7 @@ JaxprPtr Local::run() {
       }
     }
     if (nests(e))
-      n.params_data =
-          map_sub_jaxprs(e, [&](const JaxprPtr& s) { return nested(steps_, s); });
+      n.params_data = map_sub_jaxprs(e, [&](const JaxprPtr& s) { return nested(steps_, s); });
     if (e.n_out == 1)
       if (Result found = simplified(n, types[0])) {
         give(e.out, std::move(*found));

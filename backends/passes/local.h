@@ -3,8 +3,8 @@
 // fold, cse and simplify are this walk with one of its three steps; optimize takes all of them at once, so that what a
 // pattern makes is folded, simplified and merged in its turn.
 #pragma once
-#include <optional>
 #include <absl/container/flat_hash_set.h>
+#include <optional>
 #include "backends/passes/kinds.h"
 #include "backends/passes/rewriter.h"
 #include "jaxpp/ops/primitives.h"

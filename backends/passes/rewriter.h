@@ -67,9 +67,7 @@ class Rewriter {
 /// Are there jaxprs among the parameters of e?  Quick: equations without them are not looked into.
 bool nests(const Equation& e);
 /// Has e effects?  As has_effects(), but quick.
-inline bool effects(const Equation& e) {
-  return e.prim->effects || (nests(e) && has_effects(e));
-}
+inline bool effects(const Equation& e) { return e.prim->effects || (nests(e) && has_effects(e)); }
 /// Runs a pass on a nested jaxpr, once however often it occurs.
 inline JaxprPtr on_nested(const char* name, JaxprPtr (*pass)(const JaxprBody&), const JaxprPtr& j) {
   return *j->memo<JaxprPtr>(std::string("pass ") + name, [&] { return pass(*j); });

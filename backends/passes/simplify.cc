@@ -151,8 +151,7 @@ Result power_of_number(const Match& m) {
   if (*y == 0) return m.b.full(m.type, 1);
   if (*y == 1) return operand(m, 0);
   if (*y == 2) return as_result(m, m.b.add(square_p, {m.in(0)}));
-  if (*y == -1)
-    return as_result(m, m.b.add(div_p, {literal(m, m.type->dtype, 1), m.in(0)}));
+  if (*y == -1) return as_result(m, m.b.add(div_p, {literal(m, m.type->dtype, 1), m.in(0)}));
   return {};
 }
 // 1 / c is exact, and so is its product with x, or rounded as the quotient is.
@@ -177,20 +176,21 @@ Result known_bit(const Match& m) {
   return *v == absorbing ? Result(m.b.full(m.type, absorbing)) : operand(m, 1 - K);
 }
 Result not_of_comparison(const Match& m) {
-  static constexpr const Primitive* kPairs[][2] = {
-      {&eq_p, &ne_p}, {&ne_p, &eq_p}, {&lt_p, &ge_p}, {&ge_p, &lt_p}, {&gt_p, &le_p}, {&le_p, &gt_p}};
+  static constexpr const Primitive* kPairs[][2] = {{&eq_p, &ne_p}, {&ne_p, &eq_p}, {&lt_p, &ge_p},
+                                                   {&ge_p, &lt_p}, {&gt_p, &le_p}, {&le_p, &gt_p}};
   if (!is_bool(m.type->dtype)) return {};
   const Equation* d = m.b.maker(m.in(0));
   if (!d) return {};
   for (auto [from, to] : kPairs)
-    if (d->prim == from && (from == &eq_p || from == &ne_p || !is_inexact(m.b.type(d->in[0])->dtype)))
+    if (d->prim == from &&
+        (from == &eq_p || from == &ne_p || !is_inexact(m.b.type(d->in[0])->dtype)))
       return m.b.add(*to, d->in);
   return {};
 }
 template <int K, int Sign>  // max with -infinity, min with infinity
 Result with_infinity(const Match& m) {
   return is_float(m.type->dtype) && is_number(m.b, m.in(K), Sign * INFINITY) ? operand(m, 1 - K)
-                                                                            : Result();
+                                                                             : Result();
 }
 
 // ---- Conversions
@@ -252,8 +252,8 @@ Result complex_of_parts(const Match& m) {
 Result select_known(const Match& m) {
   const Result v = uniform(m.b, m.in(0));
   if (!v || v->is_var() || v->is_zero() || !v->value().concrete()) return {};
-  const auto k = std::clamp<std::int64_t>(v->value().item<std::int64_t>(), 0,
-                                          std::int64_t(m.size()) - 2);
+  const auto k =
+      std::clamp<std::int64_t>(v->value().item<std::int64_t>(), 0, std::int64_t(m.size()) - 2);
   return operand(m, std::size_t(k) + 1);
 }
 Result select_equal(const Match& m) {

@@ -52,8 +52,9 @@ Atom Local::view(const Primitive& p, P params, const Atom& x, const Shape& shape
   const Type t = make_type(type(x)->dtype, shape);
   Operands in;
   in.push_back(x);
-  return Atom::var(push({&p, std::make_shared<P>(std::move(params)), p.params, std::move(in), 0, 1, loc_},
-                        {&t, 1}, true));
+  return Atom::var(
+      push({&p, std::make_shared<P>(std::move(params)), p.params, std::move(in), 0, 1, loc_},
+           {&t, 1}, true));
 }
 
 Atom Local::reshaped(const Atom& from, const Shape& shape) {
@@ -82,7 +83,8 @@ Atom Local::reshaped(const Atom& from, const Shape& shape) {
       return broadcast(reshaped(source, kept), shape, moved);
     }
   }
-  if (auto added = unit_axes(shape, s)) return view(expand_dims_p, DimensionsParams{*added}, x, shape);
+  if (auto added = unit_axes(shape, s))
+    return view(expand_dims_p, DimensionsParams{*added}, x, shape);
   if (auto gone = unit_axes(s, shape)) return view(squeeze_p, DimensionsParams{*gone}, x, shape);
   return view(reshape_p, ReshapeParams{std::nullopt, shape}, x, shape);
 }
@@ -93,7 +95,8 @@ Atom Local::broadcast(const Atom& from, const Shape& shape, const Dims& dims_of)
   for (;;) {
     if (const Equation* d = made_by(x, broadcast_in_dim_p)) {
       Dims through;
-      for (auto i : d->params().as<BroadcastParams>().broadcast_dimensions) through.push_back(dims[at(i)]);
+      for (auto i : d->params().as<BroadcastParams>().broadcast_dimensions)
+        through.push_back(dims[at(i)]);
       x = Atom(d->in[0]);
       dims = through;
     } else if (const Equation* e = made_by(x, expand_dims_p)) {
@@ -130,7 +133,8 @@ Atom Local::transposed(const Atom& from, const Dims& permutation) {
   if (const Equation* d = made_by(x, broadcast_in_dim_p)) {
     const Atom source = d->in[0];
     Dims moved;
-    for (auto i : d->params().as<BroadcastParams>().broadcast_dimensions) moved.push_back(to_axis[at(i)]);
+    for (auto i : d->params().as<BroadcastParams>().broadcast_dimensions)
+      moved.push_back(to_axis[at(i)]);
     Dims by = iota_dims(moved.size());
     std::sort(by.begin(), by.end(), [&](auto i, auto k) { return moved[at(i)] < moved[at(k)]; });
     std::sort(moved.begin(), moved.end());
@@ -142,7 +146,8 @@ Atom Local::transposed(const Atom& from, const Dims& permutation) {
     Dims inner;  // the axes of the source, in their new order
     for (auto i : p)
       if (position(added, i) < 0)
-        inner.push_back(i - std::count_if(added.begin(), added.end(), [&](auto k) { return k < i; }));
+        inner.push_back(i -
+                        std::count_if(added.begin(), added.end(), [&](auto k) { return k < i; }));
     return reshaped(transposed(source, inner), shape);
   }
   return view(transpose_p, TransposeParams{p}, x, shape);
@@ -201,7 +206,8 @@ Result whole_slice(const Match& m) {
 Result slice_of_slice(const Match& m) {
   const Equation* d = m.made_by(0, slice_p);
   if (!d) return {};
-  Ranges outer = ranges_of(m.params<SliceParams>()), inner = ranges_of(d->params().as<SliceParams>());
+  Ranges outer = ranges_of(m.params<SliceParams>()),
+         inner = ranges_of(d->params().as<SliceParams>());
   for (std::size_t i = 0; i < outer.size(); ++i) {
     const std::int64_t n = outer[i].size();
     const Range in = inner[i];
@@ -332,9 +338,7 @@ Result known_dynamic_slice(const Match& m) {
     r.push_back(Range{(*starts)[i], (*starts)[i] + sizes[i], 1});
   return sliced(m.b, m.in(0), r);
 }
-Result whole_update(const Match& m) {
-  return m.in_type(1) == m.type ? Result(m.in(1)) : Result();
-}
+Result whole_update(const Match& m) { return m.in_type(1) == m.type ? Result(m.in(1)) : Result(); }
 
 // ---- rev, concatenate, stack, pad, tile, iota
 Result rev_any(const Match& m) {
@@ -358,9 +362,8 @@ Result rev_any(const Match& m) {
     Dims inner;
     for (std::size_t i = 0; i < to.size(); ++i)
       if (position(dims, to[i]) >= 0) inner.push_back(std::int64_t(i));
-    return m.b.broadcast(
-        inner.empty() ? source : m.b.add(rev_p, DimensionsParams{inner}, {source}), m.type->shape,
-        to);
+    return m.b.broadcast(inner.empty() ? source : m.b.add(rev_p, DimensionsParams{inner}, {source}),
+                         m.type->shape, to);
   }
   if (!found) return {};
   return dims.empty() ? x : m.b.add(rev_p, DimensionsParams{dims}, {x});
@@ -423,7 +426,8 @@ Result add_slice_to_zero(const Match& m) {
   for (std::size_t i = 0; i < s.size(); ++i) {
     const std::int64_t stride = p.strides ? (*p.strides)[i] : 1, low = p.start_indices[i];
     if (s[i] == 0) return {};
-    pad.padding_config.push_back({low, m.type->shape[i] - low - (s[i] - 1) * stride - 1, stride - 1});
+    pad.padding_config.push_back(
+        {low, m.type->shape[i] - low - (s[i] - 1) * stride - 1, stride - 1});
   }
   const Result zero = uniform(m.b, m.in(0));
   return m.b.add(pad_p, std::move(pad), {m.in(1), *zero});
@@ -502,7 +506,8 @@ Result add_slices_side_by_side(const Match& m) {
     pieces.push_back(std::move(p));
     return pieces.size() <= kMost;
   };
-  if (!all_ones(m.params<SliceParams>().strides) || !take(m.in(1), m.params<SliceParams>().start_indices))
+  if (!all_ones(m.params<SliceParams>().strides) ||
+      !take(m.in(1), m.params<SliceParams>().start_indices))
     return {};
   Atom base = m.in(0);
   bool onto_zeros = false;
@@ -560,12 +565,14 @@ Result concatenate_of_expand_dims(const Match& m) {
 }
 
 constexpr Pattern kPatterns[] = {
-    {&reshape_p, "of a reshape, to its own shape; by axes of size 1: expand_dims, squeeze", one_reshape},
+    {&reshape_p, "of a reshape, to its own shape; by axes of size 1: expand_dims, squeeze",
+     one_reshape},
     {&squeeze_p, "as reshape", one_reshape},
     {&expand_dims_p, "as reshape", one_reshape},
     {&broadcast_in_dim_p, "of a broadcast, to its own shape; to more axes of size 1: expand_dims",
      one_broadcast},
-    {&transpose_p, "of a transpose, of nothing; of axes of size 1: reshape; of a broadcast: broadcast",
+    {&transpose_p,
+     "of a transpose, of nothing; of axes of size 1: reshape; of a broadcast: broadcast",
      one_transpose},
     {&slice_p, "the whole", whole_slice},
     {&slice_p, "of a slice", slice_of_slice},
@@ -593,7 +600,8 @@ constexpr Pattern kPatterns[] = {
     {&add_slice_p, "of two expand_dims: first the sum", add_slice_of_expand_dims},
     {&add_slice_p, "the whole: add_any", add_whole_slice},
     {&add_slice_p, "x + slice of 0 = x", add_zero_slice},
-    {&add_slice_p, "side by side until all is covered: add_any of concatenate", add_slices_side_by_side},
+    {&add_slice_p, "side by side until all is covered: add_any of concatenate",
+     add_slices_side_by_side},
 };
 }  // namespace
 
@@ -610,7 +618,8 @@ bool forward_pieces(Local& b, const Equation& e, Atom* y) {
   if (e.prim == &split_p) {
     const auto& p = e.params().as<SplitParams>();
     const Equation* d = b.made_by(e.in[0], concatenate_p);
-    if (!d || d->params().as<ConcatenateParams>().dimension != p.axis || d->in.size() != p.sizes.size())
+    if (!d || d->params().as<ConcatenateParams>().dimension != p.axis ||
+        d->in.size() != p.sizes.size())
       return false;
     for (std::size_t i = 0; i < p.sizes.size(); ++i)
       if (b.type(d->in[i])->shape[at(p.axis)] != p.sizes[i]) return false;

@@ -140,8 +140,7 @@ Array Array::alias(const Array& of, Type t, std::size_t offset) {
   internal::Node* base = of.node();
   if (base->data == base->slot || of.on_device()) {  // the elements live in the node: copy them
     Array a = make(t);
-    std::memcpy(a.data<char>(), of.data<char>() + offset,
-                std::size_t(t->size) * width(t->dtype));
+    std::memcpy(a.data<char>(), of.data<char>() + offset, std::size_t(t->size) * width(t->dtype));
     return a;
   }
   if (internal::Storage(base->index) == internal::Storage::alias) base = base->base;

@@ -38,8 +38,9 @@ struct Node {
   Type type;
   std::uint64_t
       trace;  // 0: concrete.  Otherwise the serial number (never reused) of the trace it belongs to
-  void* data;  // concrete: the elements; points into the node itself when they fit.  Storage device: null until they are
-               // read on the host
+  void*
+      data;  // concrete: the elements; points into the node itself when they fit.  Storage device: null until they are
+             // read on the host
   union {
     double slot[2];  // storage own, at most 16 bytes
     struct {
@@ -164,7 +165,7 @@ class Array {
   int ndim() const { return int(node_->type->shape.size()); }
   std::int64_t size() const { return node_->type->size; }
   DType dtype() const { return node_->type->dtype; }
-  Device device() const;                  ///< where the elements are; of a traced array: the default device
+  Device device() const;  ///< where the elements are; of a traced array: the default device
   const Array& block_until_ready() const;  ///< waits until a GPU has computed the elements
 
   /// The value of a one-element array.  Throws ConcretizationError on a traced array, TypeError on more elements.

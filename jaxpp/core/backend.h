@@ -1,8 +1,8 @@
 // backend.h -- what the language asks of an executor.  backends/backend.cc defines backend(); nothing else above the
 // backends knows who computes.
 #pragma once
-#include "jaxpp/core/jaxpr.h"
 #include "jaxpp/core/device.h"
+#include "jaxpp/core/jaxpr.h"
 
 namespace jaxpp::internal {
 

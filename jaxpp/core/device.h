@@ -61,9 +61,9 @@ struct CostEstimate {
   double flops = 0;            ///< additions, multiplications, ..., a multiply-add as 2
   double transcendentals = 0;  ///< exp, sin, ...
   std::int64_t bytes_read = 0, bytes_written = 0;  ///< by passes over memory
-  std::int64_t loops = 0;      ///< passes over memory, each a loop nest
-  std::int64_t calls = 0;      ///< library kernels: matrix products, sorts, factorizations
-  std::int64_t kernels = 0;    ///< launches on a GPU
+  std::int64_t loops = 0;                          ///< passes over memory, each a loop nest
+  std::int64_t calls = 0;              ///< library kernels: matrix products, sorts, factorizations
+  std::int64_t kernels = 0;            ///< launches on a GPU
   std::vector<std::string> fallbacks;  ///< what a GPU program leaves to the CPU, and why
 };
 

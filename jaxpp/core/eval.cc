@@ -26,8 +26,7 @@ const Executable& executable_of(const JaxprBody& j, Device device) {
     if (const Executable* e = j.executable.load(std::memory_order_acquire)) return *e;
   Scope none(nullptr);
   const std::string key = host ? "executable" : "executable " + to_string(device);
-  const Executable* e =
-      j.memo<Ptr>(key, [&] { return backend().compile(j, device); })->get();
+  const Executable* e = j.memo<Ptr>(key, [&] { return backend().compile(j, device); })->get();
   if (host) j.executable.store(e, std::memory_order_release);
   return *e;
 }

@@ -431,7 +431,8 @@ Options parse_options(int argc, char** argv) {
       o.verbose = true;
     else if (a.starts_with("-"))
       throw std::runtime_error(
-          "usage: jaxpp_conformance [--group G] [--name N] [--list FILE] [--eager-only] [--gpu DIR] "
+          "usage: jaxpp_conformance [--group G] [--name N] [--list FILE] [--eager-only] [--gpu "
+          "DIR] "
           "[-v] [files or directories]");
     else
       o.paths.emplace_back(a);

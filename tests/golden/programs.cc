@@ -66,8 +66,9 @@ Array collatz(Array n) {  // steps until 1, at most 200
   };
   return while_loop([](Carry c) { return (c.n != 1) & (c.steps < 200); },
                     [](Carry c) {
-                      return Carry{cond(c.n % 2 == 0, [](Array m) { return floor_divide(m, 2); },
-                                        [](Array m) { return 3 * m + 1; }, c.n),
+                      return Carry{cond(
+                                       c.n % 2 == 0, [](Array m) { return floor_divide(m, 2); },
+                                       [](Array m) { return 3 * m + 1; }, c.n),
                                    c.steps + 1};
                     },
                     Carry{n, 0})
@@ -78,63 +79,85 @@ std::vector<GoldenProgram> make() {
   std::vector<GoldenProgram> all;
   auto add = [&](GoldenProgram p) { all.push_back(std::move(p)); };
 
-  add(program("wave_value_and_grad",
-              "value_and_grad of sum(sin(x) exp(-x^2) + tanh(x)): the value (a reduction) and the gradient (an array)\n"
-              "share one loop over x.  x is read once, the gradient written once: one pass over memory.",
-              {values({1000})}, [](Arrays x) {
-                auto [v, g] = value_and_grad(wave)(x[0]);
-                return Arrays{v, g};
-              }));
-  add(program("softmax", "The rows are the outer loop; maximum, sum and quotient are loops inside it, so that a row stays\n"
-              "in cache from its first to its last use.  Nothing of the size of x is stored except the result.",
+  add(program(
+      "wave_value_and_grad",
+      "value_and_grad of sum(sin(x) exp(-x^2) + tanh(x)): the value (a reduction) and the gradient "
+      "(an array)\n"
+      "share one loop over x.  x is read once, the gradient written once: one pass over memory.",
+      {values({1000})}, [](Arrays x) {
+        auto [v, g] = value_and_grad(wave)(x[0]);
+        return Arrays{v, g};
+      }));
+  add(program("softmax",
+              "The rows are the outer loop; maximum, sum and quotient are loops inside it, so that "
+              "a row stays\n"
+              "in cache from its first to its last use.  Nothing of the size of x is stored except "
+              "the result.",
               {values({64, 300})}, [](Arrays x) { return Arrays{nn::softmax(x[0])}; }));
-  add(program("softmax_grad", "The gradient of sum(w softmax(x)): still one row loop; forward and backward pass share it.",
-              {values({64, 300}), values({64, 300}, f32, 2)}, [](Arrays x) {
-                auto f = [w = x[1]](Array v) { return sum(w * nn::softmax(v)); };
-                return Arrays{grad(f)(x[0])};
-              }));
-  add(program("layernorm", "Mean, variance and result in one row loop; mean and variance are scalars of a row.",
+  add(program(
+      "softmax_grad",
+      "The gradient of sum(w softmax(x)): still one row loop; forward and backward pass share it.",
+      {values({64, 300}), values({64, 300}, f32, 2)}, [](Arrays x) {
+        auto f = [w = x[1]](Array v) { return sum(w * nn::softmax(v)); };
+        return Arrays{grad(f)(x[0])};
+      }));
+  add(program("layernorm",
+              "Mean, variance and result in one row loop; mean and variance are scalars of a row.",
               {values({64, 300}), values({300}), values({300})},
               [](Arrays x) { return Arrays{layer_norm(x[0], x[1], x[2])}; }));
-  add(program("layernorm_grad",
-              "The gradient in x, scale and shift: one row loop, which adds to the gradients of scale and shift row by row.",
-              {values({64, 300}), values({300}), values({300}), values({64, 300}, f32, 3)},
-              [](Arrays x) {
-                auto f = [w = x[3]](Array a, Array b, Array c) { return sum(w * layer_norm(a, b, c)); };
-                auto [ga, gb, gc] = grad<0, 1, 2>(f)(x[0], x[1], x[2]);
-                return Arrays{ga, gb, gc};
-              }));
-  add(program("matmul_bias_relu", "The product is a library call on whole matrices; bias and relu are one loop after it.",
-              {values({64, 96}), values({96, 32}), values({32})},
-              [](Arrays x) { return Arrays{nn::relu(matmul(x[0], x[1]) + x[2])}; }));
-  add(program("mlp_step",
-              "One step of gradient descent on a network with one hidden layer: five matrix products, and loops between\n"
-              "them, among which the updates of the parameters.  Their number is part of this text: it must not grow.",
-              {values({32, 64}, f32, .1), values({64}), values({64, 16}, f32, .1), values({16}), values({48, 32}),
-               values({48, 16})},
-              [](Arrays x) {
-                auto loss = [&](Array w1, Array b1, Array w2, Array b2) {
-                  return mlp_loss({w1, b1, w2, b2}, x[4], x[5]);
-                };
-                auto [l, g] = value_and_grad<0, 1, 2, 3>(loss)(x[0], x[1], x[2], x[3]);
-                auto [g1, g2, g3, g4] = g;
-                return Arrays{l, x[0] - 0.1 * g1, x[1] - 0.1 * g2, x[2] - 0.1 * g3, x[3] - 0.1 * g4};
-              }));
-  add(program("gmm", "The log-likelihood of a mixture of Gaussians: nothing of size n x k x d is stored, and nothing of n x k\n"
+  add(program(
+      "layernorm_grad",
+      "The gradient in x, scale and shift: one row loop, which adds to the gradients of scale and "
+      "shift row by row.",
+      {values({64, 300}), values({300}), values({300}), values({64, 300}, f32, 3)}, [](Arrays x) {
+        auto f = [w = x[3]](Array a, Array b, Array c) { return sum(w * layer_norm(a, b, c)); };
+        auto [ga, gb, gc] = grad<0, 1, 2>(f)(x[0], x[1], x[2]);
+        return Arrays{ga, gb, gc};
+      }));
+  add(program(
+      "matmul_bias_relu",
+      "The product is a library call on whole matrices; bias and relu are one loop after it.",
+      {values({64, 96}), values({96, 32}), values({32})},
+      [](Arrays x) { return Arrays{nn::relu(matmul(x[0], x[1]) + x[2])}; }));
+  add(program(
+      "mlp_step",
+      "One step of gradient descent on a network with one hidden layer: five matrix products, and "
+      "loops between\n"
+      "them, among which the updates of the parameters.  Their number is part of this text: it "
+      "must not grow.",
+      {values({32, 64}, f32, .1), values({64}), values({64, 16}, f32, .1), values({16}),
+       values({48, 32}), values({48, 16})},
+      [](Arrays x) {
+        auto loss = [&](Array w1, Array b1, Array w2, Array b2) {
+          return mlp_loss({w1, b1, w2, b2}, x[4], x[5]);
+        };
+        auto [l, g] = value_and_grad<0, 1, 2, 3>(loss)(x[0], x[1], x[2], x[3]);
+        auto [g1, g2, g3, g4] = g;
+        return Arrays{l, x[0] - 0.1 * g1, x[1] - 0.1 * g2, x[2] - 0.1 * g3, x[3] - 0.1 * g4};
+      }));
+  add(program("gmm",
+              "The log-likelihood of a mixture of Gaussians: nothing of size n x k x d is stored, "
+              "and nothing of n x k\n"
               "either: the loop over points holds one row of it.",
               {values({10}), values({10, 8}), exp(values({10, 8})), values({500, 8})},
               [](Arrays x) { return Arrays{gmm(x[0], x[1], x[2], x[3])}; }));
-  add(program("gmm_grad", "Its gradient in the parameters: one loop over points, with the sums of the gradients beside it.",
-              {values({10}), values({10, 8}), exp(values({10, 8})), values({500, 8})}, [](Arrays x) {
+  add(program("gmm_grad",
+              "Its gradient in the parameters: one loop over points, with the sums of the "
+              "gradients beside it.",
+              {values({10}), values({10, 8}), exp(values({10, 8})), values({500, 8})},
+              [](Arrays x) {
                 auto f = [p = x[3]](Array a, Array m, Array s) { return gmm(a, m, s, p); };
                 auto [ga, gm, gs] = grad<0, 1, 2>(f)(x[0], x[1], x[2]);
                 return Arrays{ga, gm, gs};
               }));
-  add(program("lorenz_vmap", "vmap of a scan: the lanes are the outer loop, time the inner one, the state three scalars.",
-              {values({100}, f64), values({100}, f64, 28)},
-              [](Arrays x) { return Arrays{vmap(lorenz)(x[0], x[1])}; }));
+  add(program(
+      "lorenz_vmap",
+      "vmap of a scan: the lanes are the outer loop, time the inner one, the state three scalars.",
+      {values({100}, f64), values({100}, f64, 28)},
+      [](Arrays x) { return Arrays{vmap(lorenz)(x[0], x[1])}; }));
   add(program("lorenz_vmap_grad",
-              "Its gradient: still one loop over lanes, with a forward loop that keeps the states, and a backward loop.",
+              "Its gradient: still one loop over lanes, with a forward loop that keeps the states, "
+              "and a backward loop.",
               {values({100}, f64), values({100}, f64, 28)}, [](Arrays x) {
                 auto g = vmap([](Array a, Array b) {
                   auto [ga, gb] = grad<0, 1>(lorenz)(a, b);
@@ -143,20 +166,30 @@ std::vector<GoldenProgram> make() {
                 auto [ga, gb] = g(x[0], x[1]);
                 return Arrays{ga, gb};
               }));
-  add(program("collatz_vmap", "vmap of a while loop with a cond inside: each lane stops by itself; no array of predicates.",
-              {arange(1, 101)}, [](Arrays x) { return Arrays{vmap(collatz)(x[0])}; }));
-  add(program("cumsum", "A running sum along the inner axis: rows outside, a serial loop with its sum in a scalar inside.",
+  add(program(
+      "collatz_vmap",
+      "vmap of a while loop with a cond inside: each lane stops by itself; no array of predicates.",
+      {arange(1, 101)}, [](Arrays x) { return Arrays{vmap(collatz)(x[0])}; }));
+  add(program("cumsum",
+              "A running sum along the inner axis: rows outside, a serial loop with its sum in a "
+              "scalar inside.",
               {values({20, 100})}, [](Arrays x) { return Arrays{cumsum(x[0], 1)}; }));
-  add(program("gather", "Rows of a table by index: an index from memory, forced into bounds, becomes part of an address.",
+  add(program("gather",
+              "Rows of a table by index: an index from memory, forced into bounds, becomes part of "
+              "an address.",
               {values({100, 8}), Array{3, 1, 4, 1, 5, 9, 2, 6}},
               [](Arrays x) { return Arrays{2.0 * take(x[0], x[1], 0)}; }));
-  add(program("scatter_add", "Histogram-like sums: stores that add at an index from memory; equal indices add up in order.",
+  add(program("scatter_add",
+              "Histogram-like sums: stores that add at an index from memory; equal indices add up "
+              "in order.",
               {values({8}), Array{3, 1, 4, 1, 5, 9, 2, 6}},
               [](Arrays x) { return Arrays{zeros({10}).at(x[1]).add(x[0])}; }));
-  add(program("views", "A chain of transpose, broadcast, slice and pad around arithmetic: index maps, one loop for what is\n"
+  add(program("views",
+              "A chain of transpose, broadcast, slice and pad around arithmetic: index maps, one "
+              "loop for what is\n"
               "inside the frame; no intermediate array.",
               {values({30, 40}), values({30})}, [](Arrays x) {
-                Array t = transpose(x[0]) * x[1];            // [40, 30]
+                Array t = transpose(x[0]) * x[1];                     // [40, 30]
                 Array s = t(Slice(4, 36, 2), Slice(None, None, -1));  // [16, 30]
                 return Arrays{pad(s, {{1, 2}, {0, 0}}, "constant", -1.f) + 1.0};
               }));

@@ -11,7 +11,7 @@ namespace jaxpp::testing {
 
 struct GoldenProgram {
   std::string name;
-  std::string why;           // what the text shows, and why it matters
+  std::string why;  // what the text shows, and why it matters
   std::vector<Array> inputs;
   std::function<std::vector<Array>(const std::vector<Array>&)> run;  // un-jitted
   std::function<std::vector<Array>(const std::vector<Array>&, Device)> jitted;

@@ -163,8 +163,8 @@ std::string text_keeps_the_program(const Case& c) {
 // the comparison and the selections that it may become.
 std::size_t computing(const JaxprBody& j) {
   static const std::set<const Primitive*> views = {
-      &reshape_p,   &squeeze_p, &expand_dims_p, &broadcast_in_dim_p,     &transpose_p,
-      &slice_p,     &rev_p,     &stop_gradient_p, &optimization_barrier_p};
+      &reshape_p, &squeeze_p, &expand_dims_p,   &broadcast_in_dim_p,    &transpose_p,
+      &slice_p,   &rev_p,     &stop_gradient_p, &optimization_barrier_p};
   std::size_t n = 0;
   for (const Equation& e : j.eqns) {
     n += e.prim == &cond_p ? 1 + e.n_out : !views.count(e.prim);
@@ -182,7 +182,8 @@ std::string passes_keep_the_values(const Case& c) {
   struct {
     Fn f;
     Arrays x;
-    bool jacobian = true;  // in which a sum over a matrix may become several operations on its diagonal
+    bool jacobian =
+        true;  // in which a sum over a matrix may become several operations on its diagonal
   } const programs[] = {{Fn(c.f), c.x(), false},
                         {slope, c.x(), false},
                         {vmapped(c.f), batch(c.lanes), false},
