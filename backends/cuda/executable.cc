@@ -214,6 +214,7 @@ loops::Program CudaExecutable::on_host(std::size_t node) const {
     q.offset = -1;
     q.donor = int(b);
   }
+  p.inputs = p.outputs;  // what it touches may hold something already: the same memory goes in
   return p;
 }
 
@@ -237,7 +238,8 @@ void CudaExecutable::run_on_host(const Step& s, const Frame& f) const {
     to.push_back(std::align(64, bytes(q), at, room));
     download(runtime_, to.back(), f.address[std::size_t(b)], bytes(q));
   }
-  host_[step]->run({}, {to.data(), to.size()});
+  const std::vector<const void*> from(to.begin(), to.end());
+  host_[step]->run(from, {to.data(), to.size()});
   for (std::size_t i = 0; i < touched.size(); ++i) {
     auto& q = code_.program.buffers[std::size_t(touched[i])];
     if (q.role == loops::Buffer::Role::input) continue;
