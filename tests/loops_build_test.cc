@@ -1139,3 +1139,210 @@ TEST_CASE("loops: random programs", "[loops]") {
     FAIL("seed " << seed << "\n" << fails(shrink(f, fails)));
   }
 }
+
+// ---- Random programs that update, branch and loop
+namespace {
+// Values stay moderate: every operation is bounded, or halves what it adds.
+class Updates {
+ public:
+  Updates(std::uint64_t seed, int operations) : seed_(seed), operations_(operations) {}
+  void operator()(Args x, Results& y) const {
+    Random r(seed_);
+    Results pool(x.begin(), x.end());
+    run(r, pool, operations_, 0);
+    const std::size_t n = std::min<std::size_t>(pool.size(), 4);
+    for (std::size_t i = 0; i < n; ++i) y.push_back(pool[pool.size() - 1 - i]);
+    y.push_back(pool[std::size_t(r.integer(0, std::int64_t(pool.size()) - 1))]);
+  }
+  static Arrays arguments(Random& r) {
+    return {r.array(f64, {6}, 0.1, 1, true), r.array(f64, {6}, 0.1, 1, true),
+            r.array(f64, {2, 3}, 0.1, 1, true), r.array(f64, {3}, 0.1, 1, true),
+            r.array(f64, {}, 0.1, 1, true)};
+  }
+
+ private:
+  using Pool = Results;
+  static std::size_t choice(Random& r, std::size_t n) {
+    return std::size_t(r.integer(0, std::int64_t(n) - 1));
+  }
+  static Array any(Random& r, const Pool& pool) {  // the latest more often
+    const std::size_t n = pool.size();
+    return pool[r.integer(0, 1) ? n - 1 - choice(r, std::min<std::size_t>(n, 3)) : choice(r, n)];
+  }
+  static Array of_shape(Random& r, const Pool& pool, const Shape& s) {
+    std::size_t skip = choice(r, 3);
+    Array found;
+    for (std::size_t i = pool.size(); i-- > 0;)
+      if (pool[i].shape() == s) {
+        found = pool[i];
+        if (skip-- == 0) break;
+      }
+    return found.defined() ? found : lax::full(make_type(f64, s), 0.5);
+  }
+  static Array index(const Array& x) {  // about -3 .. 9
+    return lax::convert_element_type(lax::mul(x, lax::full(scalar_type(f64), 9)), i32);
+  }
+  void run(Random& r, Pool& pool, int n, int depth) const {
+    for (int i = 0; i < n; ++i) step(r, pool, depth);
+  }
+  void step(Random& r, Pool& pool, int depth) const {
+    const Array x = any(r, pool);
+    const Shape s = x.shape();
+    const auto put = [&](const Array& a) { pool.push_back(a); };
+    const Array scalar = of_shape(r, pool, {});
+    switch (r.integer(0, depth < 2 ? 16 : 12)) {
+      case 0: return put(lax::sin(x));
+      case 1: return put(lax::tanh(lax::sub(x, of_shape(r, pool, s))));
+      case 2: return put(s.empty() ? lax::cos(x) : lax::rev(x, {0}));
+      case 3:
+        return put(lax::reshape(x, s == Shape{6} ? Shape{2, 3} : s == Shape{2, 3} ? Shape{6} : s));
+      case 4: {
+        Dims axes;
+        for (int i = 0; i < x.ndim(); ++i) axes.push_back(i);
+        return put(lax::tanh(lax::reduce_sum(x, axes)));
+      }
+      case 5: {  // a window
+        if (s.empty()) return put(lax::neg(x));
+        Results start;
+        Dims sizes;
+        for (auto k : s) {
+          start.push_back(index(scalar));
+          sizes.push_back(r.integer(0, 1) ? k : k - 1);
+        }
+        const Array w = lax::dynamic_slice(x, args(start), sizes);
+        std::vector<Dims> config;
+        for (std::size_t k = 0; k < s.size(); ++k) config.push_back({s[k] - sizes[k], 0, 0});
+        return put(r.integer(0, 2) ? lax::dynamic_update_slice(x, w, args(start))
+                                   : lax::pad(w, scalar, config));
+      }
+      case 6:
+      case 7: {  // an update
+        if (s.empty()) return put(lax::cos(x));
+        Results start;
+        Dims sizes, from, to;
+        for (auto k : s) {
+          start.push_back(index(r.integer(0, 1) ? scalar : of_shape(r, pool, {})));
+          sizes.push_back(r.integer(1, k));
+          from.push_back(r.integer(0, k - sizes.back()));
+          to.push_back(from.back() + sizes.back());
+        }
+        const Array u = lax::slice(of_shape(r, pool, s), from, to, {});
+        if (r.integer(0, 2) == 0) return put(lax::tanh(lax::add_slice(x, u, from, to, {})));
+        return put(lax::dynamic_update_slice(x, u, args(start)));
+      }
+      case 8:
+      case 9: {  // points
+        const Array base = of_shape(r, pool, {6}),
+                    at = lax::reshape(index(of_shape(r, pool, {3})), {3, 1});
+        ScatterParams p =
+            points(false, r.integer(0, 1) ? IndexMode::CLIP : IndexMode::FILL_OR_DROP);
+        const Primitive* const all[] = {&scatter_p, &scatter_add_p, &scatter_max_p, &scatter_p};
+        const Primitive& op = *all[choice(r, 4)];
+        const Array y = op.apply(p, Loc::current(), base, at, of_shape(r, pool, {3}));
+        return put(&op == &scatter_add_p ? lax::tanh(y) : y);
+      }
+      case 10: {
+        const Array at = lax::reshape(index(of_shape(r, pool, {3})), {3, 1});
+        return put(lax::gather(of_shape(r, pool, {6}), at,
+                               {.dimension_numbers = {{}, {0}, {0}, {}, {}},
+                                .fill_value = Number(0.25),
+                                .mode = r.integer(0, 1) ? IndexMode::CLIP : IndexMode::FILL_OR_DROP,
+                                .slice_sizes = {1}}));
+      }
+      case 11: {
+        const Array a = of_shape(r, pool, {6}), parts[] = {a};
+        return put(r.integer(0, 2) ? lax::tanh(lax::cumsum(a, 0, r.integer(0, 1)))
+                                   : lax::sort(parts, 0)[0]);
+      }
+      case 12: {
+        const DotParams p{{{1}, {0}, {}, {}}, {}};
+        return put(lax::tanh(dot_general_p.apply(p, Loc::current(), of_shape(r, pool, {2, 3}),
+                                                 of_shape(r, pool, {3}))));
+      }
+      default: return structured(r, pool, depth);
+    }
+  }
+  // A body over some values: changes them, one after the other, by operations on all that it sees.
+  void structured(Random& r, Pool& pool, int depth) const {
+    const std::size_t n = 1 + choice(r, 3);
+    Results init;
+    for (std::size_t i = 0; i < n; ++i) init.push_back(any(r, pool));
+    const std::uint64_t seed = r.bits();
+    const Pool outside = pool;  // captured
+    const auto body = [=, this](std::uint64_t own, Args c, std::size_t more, Results& y) {
+      Random q(own);
+      Pool inner;
+      for (const Array& a : outside)
+        if (q.integer(0, 2) == 0) inner.push_back(a);
+      inner.append(c.begin(), c.end());
+      run(q, inner, 1 + int(q.integer(0, 4)), depth + 1);
+      for (std::size_t i = 0; i < n; ++i)
+        y.push_back(q.integer(0, 5) ? of_shape(q, inner, c[i].shape()) : c[i]);
+      for (std::size_t i = 0; i < more; ++i) y.push_back(any(q, inner));
+    };
+    Results out;
+    switch (r.integer(0, 2)) {
+      case 0: {
+        auto f = [&](Args c, Results& y) { body(seed, c, 1, y); };
+        const std::int64_t length = r.integer(1, 3);
+        const Array xs = lax::broadcast_in_dim(of_shape(r, pool, {3}), {length, 3}, {1});
+        scan_flat(flat(f), args(init), Args{&xs, 1}, length, r.integer(0, 1), 1, out,
+                  Loc::current());
+        out.back() = lax::squeeze(lax::slice_in_dim(out.back(), 0, 1, 0), {0});
+        break;
+      }
+      case 1: {
+        init.push_back(Array(0));
+        const Array limit = index(of_shape(r, pool, {}));
+        auto more = [&](Args c, Results& y) {
+          y.push_back(lax::lt(c[n], lax::clamp(Array(0), limit, Array(3))));
+        };
+        auto f = [&](Args c, Results& y) {
+          body(seed, c.first(n), 0, y);
+          y.push_back(lax::add(c[n], Array(1)));
+        };
+        while_flat(flat(more), flat(f), args(init), out, Loc::current());
+        out.pop_back();
+        break;
+      }
+      case 2: {
+        auto f = [&](Args c, Results& y) { body(seed, c, 0, y); };
+        auto g = [&](Args c, Results& y) { body(seed + 1, c, 0, y); };
+        auto h = [&](Args c, Results& y) { y.append(c.begin(), c.end()); };
+        FlatFn branches[] = {flat(f), flat(h), flat(g)};
+        cond_flat(index(of_shape(r, pool, {})), branches, args(init), "cond", out, Loc::current());
+        break;
+      }
+    }
+    pool.append(out.begin(), out.end());
+  }
+
+  std::uint64_t seed_;
+  int operations_;
+};
+}  // namespace
+
+TEST_CASE("loops: random programs with updates and branches in loops", "[.][fuzz]") {
+  const auto setting = [](const char* name, long otherwise) {
+    const char* v = std::getenv(name);
+    return v && *v ? std::strtol(v, nullptr, 10) : otherwise;
+  };
+  const long cases = setting("JAXPP_FUZZ_CASES", 150), first = setting("JAXPP_FUZZ_SEED", 1);
+  for (long seed = first; seed < first + cases; ++seed)
+    for (int operations : {2, 4, 8, 16}) {
+      const Updates f(std::uint64_t(seed), operations);
+      Random r(3);
+      std::vector<Arrays> lanes;
+      for (int i = 0; i < 3; ++i) lanes.push_back(Updates::arguments(r));
+      Arrays batch;
+      for (std::size_t i = 0; i < lanes[0].size(); ++i) {
+        Arrays rows;
+        for (auto& lane : lanes) rows.push_back(lane[i]);
+        batch.push_back(lax::stack(rows, 0));
+      }
+      std::string wrong = guarded("value", [&] { return check_fn(f, lanes[0]); });
+      if (wrong.empty()) wrong = guarded("vmap", [&] { return check_fn(vmapped(f), batch); });
+      if (wrong.empty()) continue;
+      FAIL("seed " << seed << ", " << operations << " operations\n" << wrong);
+    }
+}
