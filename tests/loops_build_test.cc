@@ -1322,12 +1322,12 @@ class Updates {
 };
 }  // namespace
 
-TEST_CASE("loops: random programs with updates and branches in loops", "[.][fuzz]") {
+TEST_CASE("loops: random programs with updates and branches in loops", "[loops][property]") {
   const auto setting = [](const char* name, long otherwise) {
     const char* v = std::getenv(name);
     return v && *v ? std::strtol(v, nullptr, 10) : otherwise;
   };
-  const long cases = setting("JAXPP_FUZZ_CASES", 150), first = setting("JAXPP_FUZZ_SEED", 1);
+  const long cases = setting("JAXPP_FUZZ_CASES", 200), first = setting("JAXPP_FUZZ_SEED", 1);
   for (long seed = first; seed < first + cases; ++seed)
     for (int operations : {2, 4, 8, 16}) {
       const Updates f(std::uint64_t(seed), operations);

@@ -191,12 +191,12 @@ class Builder {
   // ---- build_control.cc
   struct Carry;
   ItemPtr structured(Item::Kind);
-  bool finish(Region&, ItemPtr);
+  bool finish(Region&, ItemPtr, std::vector<Dim> lanes = {});
   void forget(Item&);
   std::vector<Variable> inlined(Scope&, const JaxprBody&, std::vector<Variable> in);
   std::vector<Carry> carries(Scope&, const Equation&, std::size_t operand, const JaxprBody& body,
                              std::size_t input, std::size_t n, Region& init, bool in_place);
-  void show(Scope& body, Var, const Carry&);
+  void show(Scope& body, Var, const Carry&, bool ours = true);
   void advance(Scope& body, std::span<const Carry>, std::span<const Atom> results,
                const Variable* running);
   void leave(Scope&, Var out, const Carry&);

@@ -97,9 +97,9 @@ ItemPtr Builder::structured(Item::Kind kind) {
   if (kind == Item::Kind::if_) it->otherwise = region();
   return it;
 }
-// An item whose regions are complete.  False: the lanes of its predicate are mixed, and it was thrown away.
-bool Builder::finish(Region& region, ItemPtr it) {
-  std::vector<Dim> lanes;
+// Places an item whose regions are complete, which has some lanes already.  False: the lanes of its predicate are mixed,
+// and it was thrown away.
+bool Builder::finish(Region& region, ItemPtr it, std::vector<Dim> lanes) {
   if (it->kind != Item::Kind::if_ || depth_ > 0 || !it->pred_dims.empty())
     while (f_.hoist_lanes(*it, lanes)) {
     }
@@ -167,9 +167,9 @@ std::vector<Builder::Carry> Builder::carries(Scope& s, const Equation& e, std::s
   }
   return r;
 }
-// Inside: the body may change it in place.
-void Builder::show(Scope& body, Var v, const Carry& c) {
-  if (c.value >= 0) owners_[std::size_t(c.value)] = {body.id, {}};
+// Inside.  ours: the body may change it in place.
+void Builder::show(Scope& body, Var v, const Carry& c, bool ours) {
+  if (c.value >= 0 && ours) owners_[std::size_t(c.value)] = {body.id, {}};
   bind(body, v, c.view);
 }
 // At the end of the body.  Results that carries still hold are read before any carry changes, so that a swap is a swap.
@@ -324,7 +324,7 @@ bool Builder::while_loop(Scope& s, const Equation& e, bool by_select) {
   for (std::size_t i = 0; i < cond_consts; ++i) bind(more, c.invars[i], variable(s, e.in[i]));
   for (std::size_t i = 0; i < consts; ++i) bind(b, f.invars[i], variable(s, e.in[cond_consts + i]));
   for (std::size_t i = 0; i < e.n_out; ++i) {
-    show(b, f.invars[consts + i], carried[i]);
+    show(b, f.invars[consts + i], carried[i], !by_select);
     bind(more, c.invars[cond_consts + i], carried[i].view);
   }
 

@@ -331,8 +331,8 @@ void Builder::scatter(Scope& s, const Equation& e) {
     }
     store(*loops.back()->body, std::move(write), std::move(others));
     for (; loops.size() > 1; loops.pop_back())
-      place(*loops[loops.size() - 2]->body, std::move(loops.back()), {});
-    place(*s.region, std::move(loops[0]), std::move(lanes));
+      finish(*loops[loops.size() - 2]->body, std::move(loops.back()));
+    finish(*s.region, std::move(loops[0]), std::move(lanes));
   }
   bind(s, e.out, t.view);
 }

@@ -215,7 +215,8 @@ class Generator {
   }
   bool is_scalar(const Value& v) {
     const Item& d = *v.defs[0];
-    if (v.whole || v.defs.size() > 1 || d.combine != Combine::set || d.guard || d.parent != v.home)
+    if (v.whole || v.mut || v.defs.size() > 1 || d.combine != Combine::set || d.guard ||
+        d.parent != v.home)
       return false;
     for (bool dropped : v.dropped)
       if (!dropped) return false;
