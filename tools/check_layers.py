@@ -2,8 +2,8 @@
 """Checks that includes point only to the same layer or to an earlier one, and that public headers stay light.
 
 Layers, first to last:
-  jaxpp/core -> jaxpp/ops -> jaxpp/*.h -> transforms -> backends/passes -> backends/eager -> backends/loops ->
-  backends/cache -> backends/cuda
+  jaxpp/core -> jaxpp/ops -> jaxpp/*.h -> transforms -> backends/passes -> backends/host -> backends/eager ->
+  backends/loops -> backends/cache -> backends/cpu -> backends/cuda
 A public header (jaxpp/*.h, jaxpp/core/*.h) includes the standard library only, and of it nothing that is dear to
 compile; jaxpp/eigen.h is the exception that users ask for.
 """
@@ -12,8 +12,8 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-LAYERS = ["jaxpp/core", "jaxpp/ops", "jaxpp", "transforms", "backends/passes", "backends/eager",
-          "backends/loops", "backends/cache", "backends/cuda"]
+LAYERS = ["jaxpp/core", "jaxpp/ops", "jaxpp", "transforms", "backends/passes", "backends/host", "backends/eager",
+          "backends/loops", "backends/cache", "backends/cpu", "backends/cuda"]
 # A source of an early layer may use what a later one declares, where the declaration is the seam between them.
 ALLOWED = [
     (r"jaxpp/ops/.*\.(cc|h)", r"jaxpp/(lax|jaxpr|operators)\.h"),   # rules are written with ordinary operations
