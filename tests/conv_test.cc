@@ -1,5 +1,6 @@
 // conv_test.cc -- convolutions against their definition, in all their kernels; and the functions on them.
 #include <catch2/catch.hpp>
+#include "jaxpp/convolve.h"
 #include "jaxpp/jaxpp.h"
 
 using namespace jaxpp;
@@ -87,6 +88,19 @@ TEST_CASE("conv: padding, element types, functions on it", "[conv]") {
   const Array image = samples(5, {1, 8, 8, 4}), kernel = samples(6, {3, 3, 4, 2});
   CHECK(lax::conv_transpose(image, kernel, {2, 2}, "SAME").shape() == Shape{1, 16, 16, 2});
   CHECK(lax::conv_transpose(image, kernel, {2, 2}, "VALID").shape() == Shape{1, 17, 17, 2});
+}
+TEST_CASE("conv: convolve and correlate", "[conv]") {
+  const Array x{1., 2., 3.}, y{0., 1., 0.5};
+  CHECK(distance(convolve(x, y), Array{0., 1., 2.5, 4., 1.5}) == 0);  // numpy's example
+  CHECK(distance(convolve(x, y, "same"), Array{1., 2.5, 4.}) == 0);
+  CHECK(distance(convolve(x, y, "valid"), Array{2.5}) == 0);
+  CHECK(distance(correlate(x, y), Array{3.5}) == 0);
+  CHECK(distance(correlate(x, y, "full"), Array{0.5, 2., 3.5, 3., 0.}) == 0);
+  CHECK(distance(correlate(Array{1., 2.}, Array{1., 0., 2.}, "full"), Array{2., 4., 1., 2.}) == 0);
+  check_grads([](Array a, Array b) { return convolve(a, b); }, std::tuple(x, Array{2., 3.}));
+  CHECK_THROWS_AS(convolve(x, ones({2, 2})), TypeError);
+  CHECK_THROWS_AS(convolve(x, zeros({0})), TypeError);
+  CHECK_THROWS_AS(correlate(x, y, "some"), TypeError);
 }
 TEST_CASE("conv: errors name the operands", "[conv]") {
   const Array x = ones({2, 3, 8}), w = ones({4, 3, 3});
