@@ -92,39 +92,37 @@ Value integer(Kind k, std::uint64_t b) { return {Value::Form::number, {k, 1}, ma
 // ---- Functions
 void Writer::begin(std::string_view function, Kind result, std::span<const Type> parameters,
                    std::string_view attributes) {
-  assert(body_.empty() && entry_.empty());
-  head_ = "define ";
-  head_ += attributes;
-  head_ += attributes.empty() ? "" : " ";
-  head_ += name(result);
-  head_ += " @";
-  head_ += function;
-  head_ += '(';
+  outer_.push_back(std::move(f_));
+  f_ = {};
+  std::string& s = f_.head;
+  s = "define ";
+  s += attributes;
+  s += attributes.empty() ? "" : " ";
+  s += name(result);
+  s += " @";
+  s += function;
+  s += '(';
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    if (i) head_ += ", ";
-    put(head_, parameters[i]);
-    head_ += " %p" + std::to_string(i);
+    if (i) s += ", ";
+    put(s, parameters[i]);
+    s += " %p" + std::to_string(i);
   }
-  head_ += ") #0 {\n";
-  current_ = label();
-  head_ += "b" + std::to_string(current_.n) + ":\n";
-  parameters_.assign(parameters.begin(), parameters.end());
-  next_ = 0;
-  instructions_ = 0;
-  open_ = true;
+  f_.current = label();
+  s += ") #0 {\nb" + std::to_string(f_.current.n) + ":\n";
+  f_.parameters.assign(parameters.begin(), parameters.end());
+  f_.open = true;
 }
 Value Writer::parameter(int i) const {
-  return {Value::Form::parameter, parameters_[std::size_t(i)], std::uint64_t(i)};
+  return {Value::Form::parameter, f_.parameters[std::size_t(i)], std::uint64_t(i)};
 }
 void Writer::end() {
-  assert(!open_ && !in_entry_);
-  module_ += head_;
-  module_ += entry_;
-  module_ += body_;
+  assert(!f_.open && !f_.in_entry);
+  module_ += f_.head;
+  module_ += f_.entry;
+  module_ += f_.body;
   module_ += "}\n\n";
-  head_.clear();
-  entry_.clear();
-  body_.clear();
+  f_ = std::move(outer_.back());
+  outer_.pop_back();
 }
 std::string Writer::module(std::string_view attributes) const {
   std::string s;
@@ -145,16 +143,16 @@ Value Writer::function(std::string_view f) {
   return {Value::Form::function, {Kind::pointer, 1}, functions_.size() - 1};
 }
 void Writer::enter_entry() {
-  assert(!in_entry_);
-  in_entry_ = true;
+  assert(!f_.in_entry);
+  f_.in_entry = true;
 }
-void Writer::leave_entry() { in_entry_ = false; }
+void Writer::leave_entry() { f_.in_entry = false; }
 
 // ---- Writing
-Value Writer::fresh(Type t) { return {Value::Form::result, t, next_++}; }
+Value Writer::fresh(Type t) { return {Value::Form::result, t, f_.next++}; }
 std::string& Writer::instruction() {
-  assert(open_ || in_entry_);
-  ++instructions_;
+  assert(f_.open || f_.in_entry);
+  ++f_.instructions;
   return text() += "  ";
 }
 std::string& Writer::define(Value v) {
@@ -424,7 +422,7 @@ Value Writer::all_true(int lanes) { return {Value::Form::number, {Kind::i1, lane
 
 // ---- Memory
 Value Writer::stack(Type t, std::int64_t count, int align) {
-  const bool nested = in_entry_;
+  const bool nested = f_.in_entry;
   if (!nested) enter_entry();
   const Value r = fresh({Kind::pointer, 1});
   std::string& s = define(r);
@@ -500,19 +498,19 @@ void Writer::scatter(Value v, Value addresses, Value mask, int align) {
 // ---- Control
 Label Writer::label() { return {next_label_++}; }
 void Writer::place(Label l) {
-  if (open_) branch(l);
-  body_ += 'b';
-  put(body_, std::uint64_t(l.n));
-  body_ += ":\n";
-  current_ = l;
-  open_ = true;
+  if (f_.open) branch(l);
+  f_.body += 'b';
+  put(f_.body, std::uint64_t(l.n));
+  f_.body += ":\n";
+  f_.current = l;
+  f_.open = true;
 }
 void Writer::branch(Label l) {
   std::string& s = instruction();
   s += "br label %b";
   put(s, std::uint64_t(l.n));
   s += '\n';
-  open_ = false;
+  f_.open = false;
 }
 void Writer::branch(Value condition, Label yes, Label no) {
   std::string& s = instruction();
@@ -523,7 +521,7 @@ void Writer::branch(Value condition, Label yes, Label no) {
   s += ", label %b";
   put(s, std::uint64_t(no.n));
   s += '\n';
-  open_ = false;
+  f_.open = false;
 }
 Value Writer::call(std::string_view f, Type result, std::span<const Value> args) {
   return call(function(f), result, args);
@@ -549,7 +547,7 @@ void Writer::ret(Value v) {
   else
     s += "void";
   s += '\n';
-  open_ = false;
+  f_.open = false;
 }
 Value Writer::promise(Type t) { return fresh(t); }
 void Writer::define_sum(Value promised, Value a, Value b) {

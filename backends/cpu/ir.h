@@ -54,7 +54,7 @@ struct Label {
 /// Writes the functions of one module, one after the other.
 class Writer {
  public:
-  /// Starts a function; parameters are %p0, %p1, ...; the first block is open.
+  /// Starts a function; its first block is open.  Another one that is being written goes on behind end().
   void begin(std::string_view name, Kind result, std::span<const Type> parameters,
              std::string_view attributes);
   Value parameter(int i) const;
@@ -62,7 +62,7 @@ class Writer {
   /// The module: declarations, functions, attributes.
   std::string module(std::string_view attributes) const;
   /// Instructions written so far in this function.
-  std::size_t size() const { return instructions_; }
+  std::size_t size() const { return f_.instructions; }
   /// Floating-point additions and multiplications may be contracted to a fused one.
   bool contract = false;
 
@@ -121,7 +121,7 @@ class Writer {
     Label from;
   };
   Value phi(Type, std::initializer_list<Incoming>);
-  Label current() const { return current_; }
+  Label current() const { return f_.current; }
 
   /// A declaration of a function, once.
   void declare(const std::string& text);
@@ -133,7 +133,7 @@ class Writer {
   void leave_entry();
 
  private:
-  std::string& text() { return in_entry_ ? entry_ : body_; }
+  std::string& text() { return f_.in_entry ? f_.entry : f_.body; }
   Value fresh(Type);
   /// "  %v7 = ", and counts.
   std::string& define(Value);
@@ -143,16 +143,21 @@ class Writer {
   void operands(std::span<const Value>);
   bool meet(Value& a, Value& b);
 
-  std::string module_, body_, entry_, head_;
+  struct Function {
+    std::string head, entry, body;
+    std::vector<Type> parameters;
+    std::uint64_t next = 0;
+    std::size_t instructions = 0;
+    Label current;
+    bool open = false;      // the current block has no terminator yet
+    bool in_entry = false;  // enter_entry()
+  };
+  Function f_;
+  std::vector<Function> outer_;  // functions that are interrupted by others
+  std::string module_;
   std::vector<std::string> functions_, declarations_;
   std::unordered_set<std::string> declared_;
-  std::size_t instructions_ = 0;
-  std::uint64_t next_ = 0;
   int next_label_ = 0;
-  std::vector<Type> parameters_;
-  Label current_;
-  bool open_ = false;  // the current block has no terminator yet
-  bool in_entry_ = false;
 };
 
 }  // namespace jaxpp::cpu::ir
