@@ -11,7 +11,7 @@
 #include <unordered_set>
 #include <vector>
 
-namespace jaxpp::cpu::ir {
+namespace jaxpp::native::ir {
 
 /// The type of one lane.
 enum class Kind : std::uint8_t { i1, i8, i16, i32, i64, f32, f64, pointer, nothing };
@@ -131,6 +131,7 @@ class Writer {
   /// Code written between the two goes to the entry block, before everything else.
   void enter_entry();
   void leave_entry();
+  bool in_entry() const { return f_.in_entry; }
 
  private:
   std::string& text() { return f_.in_entry ? f_.entry : f_.body; }
@@ -160,4 +161,4 @@ class Writer {
   int next_label_ = 0;
 };
 
-}  // namespace jaxpp::cpu::ir
+}  // namespace jaxpp::native::ir

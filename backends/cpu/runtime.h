@@ -3,7 +3,7 @@
 #pragma once
 #include <cstdint>
 
-namespace jaxpp::cpu {
+namespace jaxpp::native {
 
 struct Runtime;
 /// A program, or one chunk of a top-level loop.  bases: the address of every buffer.  scratch: memory of its own.
@@ -21,4 +21,4 @@ struct Runtime {
 };
 enum Slot : int { kParallelSlot, kCallSlot, kBlockSlot };
 
-}  // namespace jaxpp::cpu
+}  // namespace jaxpp::native
