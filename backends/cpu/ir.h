@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-namespace jaxpp::cpu::ir {
+namespace jaxpp::native::ir {
 
 /// The type of one lane.
 enum class Kind : std::uint8_t { i1, i8, i16, i32, i64, f32, f64, pointer, nothing };
@@ -133,4 +133,4 @@ class Writer {
   Label current_;
 };
 
-}  // namespace jaxpp::cpu::ir
+}  // namespace jaxpp::native::ir
