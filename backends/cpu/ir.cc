@@ -299,6 +299,12 @@ Value Writer::select(Value c, Value a, Value b) {
 }
 Value Writer::cast(const char* op, Value a, Kind to) {
   if (a.kind() == to) return a;
+  if (a.is_number() && is_integer(a.kind()) && is_integer(to)) {
+    const int unused = 64 - bits(a.kind());
+    const std::uint64_t b =
+        is(op, "sext") ? std::uint64_t(std::int64_t(a.bits << unused) >> unused) : a.bits;
+    return {Value::Form::number, {to, a.lanes()}, masked(to, b)};
+  }
   const Value r = fresh({to, a.lanes()});
   std::string& s = define(r);
   s += op;
