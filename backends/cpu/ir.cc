@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <cstring>
 
-namespace jaxpp::cpu::ir {
+namespace jaxpp::native::ir {
 namespace {
 
 constexpr const char* kNames[] = {"i1",    "i8",     "i16", "i32", "i64",
@@ -578,4 +578,4 @@ Value Writer::phi(Type t, std::initializer_list<Incoming> incoming) {
   return r;
 }
 
-}  // namespace jaxpp::cpu::ir
+}  // namespace jaxpp::native::ir

@@ -11,7 +11,7 @@
 #include <unordered_set>
 #include <vector>
 
-namespace jaxpp::cpu::ir {
+namespace jaxpp::native::ir {
 
 /// The type of one lane.
 enum class Kind : std::uint8_t { i1, i8, i16, i32, i64, f32, f64, pointer, nothing };
@@ -160,4 +160,4 @@ class Writer {
   int next_label_ = 0;
 };
 
-}  // namespace jaxpp::cpu::ir
+}  // namespace jaxpp::native::ir

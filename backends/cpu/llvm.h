@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace jaxpp::cpu {
+namespace jaxpp::native {
 
 /// What code is generated for: this machine.
 struct Machine {
@@ -46,4 +46,4 @@ std::shared_ptr<const Code> compile_ir(const std::string& ir, const CodeOptions&
 /// The assembly of a module.
 std::string assembly(const std::string& ir, const CodeOptions&);
 
-}  // namespace jaxpp::cpu
+}  // namespace jaxpp::native
