@@ -131,6 +131,7 @@ class Writer {
   /// Code written between the two goes to the entry block, before everything else.
   void enter_entry();
   void leave_entry();
+  bool in_entry() const { return f_.in_entry; }
 
  private:
   std::string& text() { return f_.in_entry ? f_.entry : f_.body; }
