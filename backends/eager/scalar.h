@@ -79,6 +79,9 @@ inline unsigned long long mulhi_wide(unsigned long long x, unsigned long long y)
   return (unsigned long long)((unsigned __int128)(x)*y >> 64);
 }
 
+template <class V>
+JAXPP_MATH V hypot(V x, V y);
+
 #include "backends/eager/scalar_code.inc"
 
 #include "backends/eager/math_code.inc"
@@ -86,13 +89,27 @@ inline unsigned long long mulhi_wide(unsigned long long x, unsigned long long y)
 // ---- Sine, cosine, tangent of every argument
 /// 64 binary digits of 2 / pi, those of weight 2^-(at + 1) and below; at >= -64.
 inline unsigned long long digits_of_2_over_pi(int at) {
-  static constexpr unsigned long long words[] = {
-      0,
-      0xa2f9836e4e441529, 0xfc2757d1f534ddc0, 0xdb6295993c439041, 0xfe5163abdebbc561,
-      0xb7246e3a424dd2e0, 0x06492eea09d1921c, 0xfe1deb1cb129a73e, 0xe88235f52ebb4484,
-      0xe99c7026b45f7e41, 0x3991d639835339f4, 0x9c845f8bbdf9283b, 0x1ff897ffde05980f,
-      0xef2f118b5a0a6d1f, 0x6d367ecf27cb09b7, 0x4f463f669e5fea2d, 0x7527bac7ebe5f17b,
-      0x3d0739f78a5292ea, 0x6bfb5fb11f8d5d08, 0x56033046fc7b6bab, 0xf0cfbc209af4361d};
+  static constexpr unsigned long long words[] = {0,
+                                                 0xa2f9836e4e441529,
+                                                 0xfc2757d1f534ddc0,
+                                                 0xdb6295993c439041,
+                                                 0xfe5163abdebbc561,
+                                                 0xb7246e3a424dd2e0,
+                                                 0x06492eea09d1921c,
+                                                 0xfe1deb1cb129a73e,
+                                                 0xe88235f52ebb4484,
+                                                 0xe99c7026b45f7e41,
+                                                 0x3991d639835339f4,
+                                                 0x9c845f8bbdf9283b,
+                                                 0x1ff897ffde05980f,
+                                                 0xef2f118b5a0a6d1f,
+                                                 0x6d367ecf27cb09b7,
+                                                 0x4f463f669e5fea2d,
+                                                 0x7527bac7ebe5f17b,
+                                                 0x3d0739f78a5292ea,
+                                                 0x6bfb5fb11f8d5d08,
+                                                 0x56033046fc7b6bab,
+                                                 0xf0cfbc209af4361d};
   const int from = at + 64, word = from / 64, skip = from % 64;
   return skip == 0 ? words[word] : words[word] << skip | words[word + 1] >> (64 - skip);
 }
@@ -120,11 +137,12 @@ template <class V>
   const V near = V(r);
   return {near, V((r - near) + lo), Unsigned<V>(q)};
 }
-#define JAXPP_TRIGONOMETRIC(name)                                                           \
-  template <class V>                                                                        \
-  V name(V x) {                                                                             \
-    if (fabs(x) > usual_bound<V>()) [[unlikely]] return name##_of_turn(reduce_huge_turn(x)); \
-    return usual_##name(x);                                                                 \
+#define JAXPP_TRIGONOMETRIC(name)                 \
+  template <class V>                              \
+  V name(V x) {                                   \
+    if (fabs(x) > usual_bound<V>()) [[unlikely]]  \
+      return name##_of_turn(reduce_huge_turn(x)); \
+    return usual_##name(x);                       \
   }
 JAXPP_TRIGONOMETRIC(sin)
 JAXPP_TRIGONOMETRIC(cos)
