@@ -41,9 +41,24 @@ void fill(std::vector<char>& bytes, std::size_t n, unsigned seed) {
     auto real = [&](auto r) {
       using R = decltype(r);
       using L = std::numeric_limits<R>;
-      const R corners[] = {0,         -R(0),     1,         -1,       L::infinity(), -L::infinity(),
-                           L::quiet_NaN(), L::min(), L::denorm_min(), L::max(), L::lowest(), R(0.5),
-                           R(1e6),    R(3e9),    R(1e30),   -R(2.5),  R(1.5),        R(-3)};
+      const R corners[] = {0,
+                           -R(0),
+                           1,
+                           -1,
+                           L::infinity(),
+                           -L::infinity(),
+                           L::quiet_NaN(),
+                           L::min(),
+                           L::denorm_min(),
+                           L::max(),
+                           L::lowest(),
+                           R(0.5),
+                           R(1e6),
+                           R(3e9),
+                           R(1e30),
+                           -R(2.5),
+                           R(1.5),
+                           R(-3)};
       const auto k = random() % 100;
       if (k < std::size(corners)) return corners[k];
       const double u = double(random() >> 11) * 0x1p-53;
@@ -63,7 +78,6 @@ void fill(std::vector<char>& bytes, std::size_t n, unsigned seed) {
     std::memcpy(bytes.data() + i * sizeof(T), &v, sizeof(T));
   }
 }
-
 
 ir::Type memory_type(DType d) { return {is_bool(d) ? ir::Kind::i8 : native::kind_of(d), 1}; }
 
@@ -136,15 +150,17 @@ std::vector<Case> all_cases() {
     for (std::size_t d = 0; d < kNumDTypes; ++d)
       if (in_domain(domain, DType(d))) f(DType(d));
   };
-#define UNARY(id, text, doc, linear, domain, result, ...)                                         \
-  every(Domain::domain, [&](DType d) {                                                            \
-    cases.push_back({name_of(id##_p, d), &id##_p, {}, {d}, {result_dtype(Result::result, d)}});   \
+#define UNARY(id, text, doc, linear, domain, result, ...)                                       \
+  every(Domain::domain, [&](DType d) {                                                          \
+    cases.push_back({name_of(id##_p, d), &id##_p, {}, {d}, {result_dtype(Result::result, d)}}); \
   });
-#define BINARY(id, text, doc, linear, domain, ...) \
-  every(Domain::domain, [&](DType d) { cases.push_back({name_of(id##_p, d), &id##_p, {}, {d, d}, {d}}); });
-#define COMPARE(id, text, doc, domain, ...)                                    \
-  every(Domain::domain, [&](DType d) {                                         \
-    cases.push_back({name_of(id##_p, d), &id##_p, {}, {d, d}, {DType::b1}});   \
+#define BINARY(id, text, doc, linear, domain, ...)                   \
+  every(Domain::domain, [&](DType d) {                               \
+    cases.push_back({name_of(id##_p, d), &id##_p, {}, {d, d}, {d}}); \
+  });
+#define COMPARE(id, text, doc, domain, ...)                                  \
+  every(Domain::domain, [&](DType d) {                                       \
+    cases.push_back({name_of(id##_p, d), &id##_p, {}, {d, d}, {DType::b1}}); \
   });
 #include "jaxpp/ops/elementwise.def"
 #undef UNARY
@@ -153,11 +169,17 @@ std::vector<Case> all_cases() {
   every(Domain::Any, [&](DType from) {
     every(Domain::Any, [&](DType to) {
       cases.push_back({name_of(convert_element_type_p, from) + "_" + std::string(name(to)),
-                       &convert_element_type_p, {}, {from}, {to}});
+                       &convert_element_type_p,
+                       {},
+                       {from},
+                       {to}});
     });
     cases.push_back({name_of(select_n_p, from), &select_n_p, {}, {DType::b1, from, from}, {from}});
-    cases.push_back({name_of(select_n_p, from) + "_3", &select_n_p, {},
-                     {DType::i32, from, from, from}, {from}});
+    cases.push_back({name_of(select_n_p, from) + "_3",
+                     &select_n_p,
+                     {},
+                     {DType::i32, from, from, from},
+                     {from}});
   });
   every(Domain::Ordered, [&](DType d) {
     cases.push_back({name_of(clamp_p, d), &clamp_p, {}, {d, d, d}, {d}});
@@ -169,7 +191,10 @@ std::vector<Case> all_cases() {
     powers.push_back({y});
     every(Domain::Numeric, [&](DType d) {
       cases.push_back({name_of(integer_pow_p, d) + "_" + std::to_string(powers.size()),
-                       &integer_pow_p, internal::Params::of(integer_pow_p, powers.back()), {d}, {d}});
+                       &integer_pow_p,
+                       internal::Params(powers.back()),
+                       {d},
+                       {d}});
     });
   }
   for (const auto& [e, m] : std::vector<std::pair<int, int>>{{5, 10}, {8, 7}, {4, 3}, {8, 0}}) {
@@ -177,15 +202,20 @@ std::vector<Case> all_cases() {
     every(Domain::Float, [&](DType d) {
       cases.push_back({name_of(reduce_precision_p, d) + "_" + std::to_string(precisions.size()),
                        &reduce_precision_p,
-                       internal::Params::of(reduce_precision_p, precisions.back()), {d}, {d}});
+                       internal::Params(precisions.back()),
+                       {d},
+                       {d}});
     });
   }
   static const RoundParams roundings[] = {{RoundingMethod::AWAY_FROM_ZERO},
                                           {RoundingMethod::TO_NEAREST_EVEN}};
   for (const RoundParams& r : roundings)
     every(Domain::Float, [&](DType d) {
-      cases.push_back({name_of(round_p, d) + "_" + std::to_string(&r - roundings), &round_p,
-                       internal::Params::of(round_p, r), {d}, {d}});
+      cases.push_back({name_of(round_p, d) + "_" + std::to_string(&r - roundings),
+                       &round_p,
+                       internal::Params(r),
+                       {d},
+                       {d}});
     });
   const DType u = DType::u32;
   cases.push_back({"threefry2x32", &threefry2x32_p, {}, {u, u, u, u}, {u, u}});
@@ -241,7 +271,8 @@ TEST_CASE("generated elements have the bits of the block kernels", "[vector_math
           got[k].resize(n * width(c.z[k]));
           to.push_back(expected[k].data());
         }
-        internal::block_op(*c.primitive, c.params, c.x, c.z[0]).run({from, full.get(), to.data()}, n);
+        internal::block_op(*c.primitive, c.params, c.x, c.z[0])
+            .run({from, full.get(), to.data()}, n);
         for (int b = 0; b < blocks; ++b) {
           std::vector<void*> operands;
           for (std::size_t k = 0; k < c.x.size(); ++k)
