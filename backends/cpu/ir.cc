@@ -90,7 +90,7 @@ Value number(Kind k, double v) {
 Value integer(Kind k, std::uint64_t b) { return {Value::Form::number, {k, 1}, masked(k, b)}; }
 
 // ---- Functions
-void Writer::begin(std::string_view function, Kind result, std::span<const Type> parameters,
+void Writer::begin(std::string_view function, Type result, std::span<const Type> parameters,
                    std::string_view attributes) {
   outer_.push_back(std::move(f_));
   f_ = {};
@@ -98,7 +98,7 @@ void Writer::begin(std::string_view function, Kind result, std::span<const Type>
   s = "define ";
   s += attributes;
   s += attributes.empty() ? "" : " ";
-  s += name(result);
+  put(s, result);
   s += " @";
   s += function;
   s += '(';

@@ -55,8 +55,12 @@ struct Label {
 class Writer {
  public:
   /// Starts a function; its first block is open.  Another one that is being written goes on behind end().
-  void begin(std::string_view name, Kind result, std::span<const Type> parameters,
+  void begin(std::string_view name, Type result, std::span<const Type> parameters,
              std::string_view attributes);
+  void begin(std::string_view name, Kind result, std::span<const Type> parameters,
+             std::string_view attributes) {
+    begin(name, Type{result, 1}, parameters, attributes);
+  }
   Value parameter(int i) const;
   void end();
   /// The module: declarations, functions, attributes.
