@@ -1,20 +1,31 @@
 // llvm_test.cc -- IR text to code: what it computes, what is said when it cannot be compiled.
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "backends/cache/disk_cache.h"
 #include "backends/cpu/llvm.h"
+#include "backends/cpu/llvm_codegen.h"
+#include "backends/cpu/llvm_progress.h"
+#include "backends/cpu/object.h"
 #include "jaxpp/core/error.h"
 #include "tests/message.h"
 
 using namespace jaxpp;
 using native::compile_ir;
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -56,6 +67,7 @@ done:
   ret void
 })";
 }
+using Axpy = void(const float*, float*, std::int64_t);
 void check_axpy(const native::Code& code, float c) {
   std::vector<float> x(64), y(64, -1);
   for (int i = 0; i < 64; ++i) x[std::size_t(i)] = float(i) * 0.5f;
@@ -220,6 +232,199 @@ TEST_CASE("LLVM: threads compile at the same time", "[llvm]") {
   for (std::size_t t = 0; t < code.size(); ++t) check_axpy(*code[t], float(t));
 }
 
+// ---- The cache
+
+namespace {
+struct Folder {
+  std::string path = "/tmp/jaxpp-test-XXXXXX";
+  Folder() { REQUIRE(::mkdtemp(path.data())); }
+  ~Folder() { fs::remove_all(path); }
+  std::string only_file() const {
+    std::vector<std::string> all;
+    for (const auto& e : fs::directory_iterator(path)) all.push_back(e.path());
+    REQUIRE(all.size() == 1);
+    return all[0];
+  }
+};
+std::string read(const std::string& file) {
+  std::ostringstream s;
+  s << std::ifstream(file, std::ios::binary).rdbuf();
+  return s.str();
+}
+void write(const std::string& file, const std::string& bytes) {
+  std::ofstream(file, std::ios::binary) << bytes;
+}
+// Through a cache of its own, with nothing in memory; true if LLVM was asked.
+bool compiled(const std::string& folder, float c, const native::CodeOptions& options = {}) {
+  internal::DiskCache cache({.folder = folder});
+  native::Stages stages;
+  check_axpy(*native::load_object(*native::object_of(cache, axpy(c), options, stages)), c);
+  REQUIRE(stages.cached == (cache.counts().disk == 1));
+  return !stages.cached;
+}
+}  // namespace
+
+TEST_CASE("LLVM cache: what makes another key", "[llvm]") {
+  if (no_llvm()) return;
+  Folder f;
+  CHECK(compiled(f.path, 2));
+  CHECK_FALSE(compiled(f.path, 2));
+  CHECK_FALSE(compiled(f.path, 2, {.name = "another name"}));
+  CHECK(compiled(f.path, 3));
+  CHECK(compiled(f.path, 2, {.quick = true}));
+  CHECK_FALSE(compiled(f.path, 2));
+}
+TEST_CASE("LLVM cache: a damaged object is compiled again", "[llvm]") {
+  if (no_llvm()) return;
+  Folder f;
+  CHECK(compiled(f.path, 2, {.quick = true}));
+  const std::string file = f.only_file(), good = read(file);
+  auto again = [&](const std::string& bytes) {
+    write(file, bytes);
+    REQUIRE(compiled(f.path, 2, {.quick = true}));
+    REQUIRE(read(file) == good);
+  };
+  for (std::size_t n = 0; n < good.size(); n += good.size() / 40) again(good.substr(0, n));
+  for (std::size_t bit = 3; bit < good.size() * 8; bit += good.size() / 5) {
+    std::string bad = good;
+    bad[bit / 8] = char(bad[bit / 8] ^ 1 << bit % 8);
+    again(bad);
+  }
+}
+TEST_CASE("LLVM cache: threads and processes at the same time", "[llvm]") {
+  if (no_llvm()) return;
+  Folder f;
+  std::vector<pid_t> children;
+  for (int p = 0; p < 4; ++p) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      int wrong = 0;
+      for (int i = 0; i < 12; ++i) {
+        internal::DiskCache cache({.folder = f.path, .capacity = 20000});  // sweeps, too
+        native::Stages stages;
+        const float c = float((i + p) % 6);
+        auto object = native::object_of(cache, axpy(c), {.quick = true}, stages);
+        auto code = native::load_object(*object);
+        float x[16] = {1}, y[16] = {};
+        reinterpret_cast<Axpy*>(code->find("axpy"))(x, y, 16);
+        wrong += y[0] != c;
+      }
+      ::_exit(wrong ? 1 : 0);
+    }
+    children.push_back(child);
+  }
+  for (pid_t child : children) {
+    int status = 1;
+    ::waitpid(child, &status, 0);
+    CHECK(status == 0);
+  }
+  internal::DiskCache cache({.folder = f.path});
+  std::atomic<int> made = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 16; ++t)
+    threads.emplace_back([&] {
+      native::Stages stages;
+      native::object_of(cache, axpy(100), {}, stages);
+      made += !stages.cached;
+    });
+  for (auto& t : threads) t.join();
+  CHECK(made == 1);
+}
+TEST_CASE("LLVM cache: a writer is killed", "[llvm]") {
+  if (no_llvm()) return;
+  Folder f;
+  for (int round = 0; round < 20; ++round) {
+    const pid_t child = ::fork();
+    if (child == 0)
+      for (int i = 0;; ++i) {  // writes without end
+        internal::DiskCache cache({.folder = f.path});
+        cache.get({"large", std::to_string(i % 4)}, [] { return std::string(1 << 20, 'x'); });
+        native::Stages stages;
+        native::object_of(cache, axpy(i % 8), {.quick = true}, stages);
+        for (const auto& e : fs::directory_iterator(f.path)) ::unlink(e.path().c_str());
+      }
+    ::usleep(useconds_t(1000 + 700 * round));
+    ::kill(child, SIGKILL);
+    int status;
+    ::waitpid(child, &status, 0);
+    compiled(f.path, float(round % 8), {.quick = true});  // whatever is there: the code is right
+    internal::DiskCache cache({.folder = f.path});
+    for (int i = 0; i < 4; ++i)
+      REQUIRE(*cache.get({"large", std::to_string(i)}, [] { return std::string(1 << 20, 'x'); }) ==
+              std::string(1 << 20, 'x'));
+  }
+}
+
+// ---- Without memory
+
+#if defined(__has_feature)
+#define JAXPP_SANITIZER __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define JAXPP_SANITIZER 1
+#endif
+#ifndef JAXPP_SANITIZER
+TEST_CASE("LLVM: out of memory is an error", "[llvm]") {
+  if (no_llvm()) return;
+  std::string large = "define void @k(ptr %p) {\n  %v0 = load double, ptr %p\n";
+  for (int i = 1; i < 50000; ++i)
+    large += "  %v" + std::to_string(i) + " = fadd double %v" + std::to_string(i - 1) + ", 1.0\n";
+  large += "  store double %v49999, ptr %p\n  ret void\n}\n";
+  native::optimized_ir(axpy(1));  // libLLVM is open
+  int errors = 0, fine = 0;
+  for (int megabytes = 1; megabytes < 1000 && !fine; megabytes *= 2) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      long pages = 0;
+      std::ifstream("/proc/self/statm") >> pages;
+      const auto limit = rlim_t(pages * ::sysconf(_SC_PAGESIZE) + (long(megabytes) << 20));
+      const rlimit r{limit, limit};
+      ::setrlimit(RLIMIT_AS, &r);
+      try {
+        native::Stages stages;
+        native::generate(large, true, native::Output::object, stages);
+      } catch (const Error& e) {
+        ::_exit(std::string(e.what()).find("[E61]") != std::string::npos ? 7 : 8);
+      } catch (const std::bad_alloc&) {
+        ::_exit(7);
+      }
+      ::_exit(0);
+    }
+    int status = 1;
+    ::waitpid(child, &status, 0);
+    INFO(megabytes << " MiB: status " << status);
+    REQUIRE(WIFEXITED(status));
+    REQUIRE((WEXITSTATUS(status) == 7 || WEXITSTATUS(status) == 0));
+    ++(WEXITSTATUS(status) ? errors : fine);
+  }
+  CHECK(errors > 0);
+  CHECK(fine > 0);
+}
+#endif
+
+// ---- What a person sees
+
+TEST_CASE("progress line", "[llvm]") {
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  auto text = [&](double seconds) {
+    {
+      native::ProgressLine line("step (12 operations)",
+                                {.file = ends[1], .after = 0.02, .interval = 0.01});
+      std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+    }
+    REQUIRE(::write(ends[1], "|", 1) == 1);
+    std::string all(4096, '\0');
+    all.resize(std::size_t(::read(ends[0], all.data(), all.size())));
+    return all;
+  };
+  CHECK(text(0) == "|");
+  const std::string s = text(0.06);
+  CHECK_THAT(s, Catch::StartsWith("\rjaxpp: compiling step (12 operations) ... 0.0 s\r") &&
+                    Catch::EndsWith(" s\n|"));
+  ::close(ends[0]);
+  ::close(ends[1]);
+  native::ProgressLine nothing("", {});
+}
 TEST_CASE("LLVM: assembly", "[llvm]") {
   if (no_llvm()) return;
   CHECK_THAT(native::assembly(axpy(2)), Catch::Contains("axpy:"));

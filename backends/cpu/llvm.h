@@ -17,7 +17,7 @@ namespace jaxpp::native {
 /// What code is generated for: this machine, or less of it.
 struct Machine {
   std::string cpu;  // "x86-64", "x86-64-v3", "x86-64-v4" as LLVM knows them; "native": all there is
-  std::string features;   // names of what "native" has: part of the key of cached code
+  std::string features;   // what "native" has, as cpuid tells it: part of the key of cached code
   int vector_bytes = 16;  // of a full register
   bool avx512 = false, avx2 = false, fma = false, f16c = false;
 };

@@ -20,8 +20,6 @@ namespace {
 
 using internal::profile::Slice;
 
-constexpr const char* kPasses = "function(sroa,early-cse)";
-
 [[noreturn]] void failed(const std::string& stage, const std::string& why) {
   throw Error("LLVM cannot " + stage + ": " + why + "  [E61]");
 }

@@ -21,45 +21,48 @@ Registers cpuid(unsigned leaf, unsigned subleaf = 0) {
   if (!__get_cpuid_count(leaf, subleaf, &r.a, &r.b, &r.c, &r.d)) return {};
   return r;
 }
-// Which registers the operating system saves (XCR0): instructions exist only if it does.
-unsigned saved_state() {
-  if (!(cpuid(1).c & bit_OSXSAVE)) return 0;
-  unsigned low, high;
-  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  return low;
-}
 
-// The words of cpuid that LLVM chooses instructions and their costs by.
-std::string identity() {
-  const Registers vendor = cpuid(0), model = cpuid(1), more = cpuid(7), more1 = cpuid(7, 1),
-                  amd = cpuid(0x80000001), xsave = cpuid(0xd, 1), sizes = cpuid(0x80000008);
-  std::string s;
-  for (unsigned word :
-       {vendor.b, vendor.d, vendor.c, model.a, model.c & ~bit_OSXSAVE, model.d, more.b, more.c,
-        more.d, more1.a, more1.d, amd.c, amd.d, xsave.a, sizes.b, saved_state()}) {
-    char hex[12];
-    std::snprintf(hex, sizeof hex, "%08x", word);
-    s += (s.empty() ? "" : "-") + std::string(hex);
+// Read once: in a virtual machine each cpuid takes 10 us and more.
+struct Processor {
+  const Registers vendor = cpuid(0), one = cpuid(1), seven = cpuid(7), seven_one = cpuid(7, 1),
+                  amd = cpuid(0x80000001), xsave = cpuid(0xd, 1);
+  const unsigned saved = saved_state();
+
+  // Which registers the operating system saves (XCR0): instructions exist only if it does.
+  unsigned saved_state() const {
+    if (!(one.c & bit_OSXSAVE)) return 0;
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
   }
-  return s;
-}
-
-// The levels of the x86-64 psABI above the first that matter here.
-bool has_v3() {
-  const Registers r1 = cpuid(1), r7 = cpuid(7), amd = cpuid(0x80000001);
-  constexpr unsigned one = bit_SSE3 | bit_SSSE3 | bit_SSE4_1 | bit_SSE4_2 | bit_POPCNT |
-                           bit_CMPXCHG16B | bit_FMA | bit_MOVBE | bit_AVX | bit_F16C;
-  constexpr unsigned seven = bit_AVX2 | bit_BMI | bit_BMI2;
-  constexpr unsigned lzcnt = 1u << 5, ymm = 0b110;
-  return (r1.c & one) == one && (r7.b & seven) == seven && (amd.c & lzcnt) &&
-         (saved_state() & ymm) == ymm;
-}
-bool has_v4() {
-  constexpr unsigned seven =
-      bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ | bit_AVX512VL;
-  constexpr unsigned zmm = 0b11100110;
-  return has_v3() && (cpuid(7).b & seven) == seven && (saved_state() & zmm) == zmm;
-}
+  // The levels of the x86-64 psABI above the first that matter here.
+  bool has_v3() const {
+    constexpr unsigned in_one = bit_SSE3 | bit_SSSE3 | bit_SSE4_1 | bit_SSE4_2 | bit_POPCNT |
+                                bit_CMPXCHG16B | bit_FMA | bit_MOVBE | bit_AVX | bit_F16C;
+    constexpr unsigned in_seven = bit_AVX2 | bit_BMI | bit_BMI2;
+    constexpr unsigned lzcnt = 1u << 5, ymm = 0b110;
+    return (one.c & in_one) == in_one && (seven.b & in_seven) == in_seven && (amd.c & lzcnt) &&
+           (saved & ymm) == ymm;
+  }
+  bool has_v4() const {
+    constexpr unsigned in_seven =
+        bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ | bit_AVX512VL;
+    constexpr unsigned zmm = 0b11100110;
+    return has_v3() && (seven.b & in_seven) == in_seven && (saved & zmm) == zmm;
+  }
+  // What LLVM chooses instructions and their costs by.
+  std::string identity() const {
+    std::string s;
+    for (unsigned word :
+         {vendor.b, vendor.d, vendor.c, one.a, one.c & ~bit_OSXSAVE, one.d, seven.b, seven.c,
+          seven.d, seven_one.a, seven_one.d, amd.c, amd.d, xsave.a, saved}) {
+      char hex[12];
+      std::snprintf(hex, sizeof hex, "%08x", word);
+      s += (s.empty() ? "" : "-") + std::string(hex);
+    }
+    return s;
+  }
+};
 #endif
 
 Machine find_machine() {
@@ -70,14 +73,15 @@ Machine find_machine() {
                           "It is generic, avx2 or avx512; without it code is for this machine.");
   Machine m;
 #if defined(__x86_64__)
-  const int has = has_v4() ? 4 : has_v3() ? 3 : 1;
+  const Processor processor;
+  const int has = processor.has_v4() ? 4 : processor.has_v3() ? 3 : 1;
   const int wanted = asked == "generic" ? 1 : asked == "avx2" ? 3 : 4;
   m.avx512 = has >= 4 && wanted >= 4;
   m.avx2 = m.fma = m.f16c = has >= 3 && wanted >= 3;
   m.vector_bytes = m.avx512 ? 64 : m.avx2 ? 32 : 16;
   if (asked == "" || has < wanted) {
     m.cpu = "native";
-    m.features = identity();
+    m.features = processor.identity();
   } else {
     m.cpu = wanted == 4 ? "x86-64-v4" : wanted == 3 ? "x86-64-v3" : "x86-64";
   }
