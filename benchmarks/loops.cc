@@ -40,7 +40,7 @@ std::pair<Array, Array> cube_roots(Array a) {
     Array ai = a(i);
     auto far = [=](const State& t) {
       auto& [x, total, k] = t;
-      return abs(pow(x, 3) - ai) > 1e-12 * ai && k < 50;
+      return (abs(pow(x, 3) - ai) > 1e-12 * ai) & (k < 50);
     };
     auto newton = [=](const State& t) {
       auto& [x, total, k] = t;
@@ -56,7 +56,7 @@ Array escape_time(Array cx, Array cy) {
   using State = std::tuple<Array, Array, Array>;
   auto inside = [](const State& s) {
     auto& [x, y, k] = s;
-    return x * x + y * y <= 4 && k < 100;
+    return (x * x + y * y <= 4) & (k < 100);
   };
   auto step = [=](const State& s) {
     auto& [x, y, k] = s;
