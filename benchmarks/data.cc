@@ -5,9 +5,7 @@ using namespace jaxpp;
 namespace {
 const auto row_of = [](Array table, Array i) { return table(i); };
 const auto half_square = [](Array table, Array i) { return 0.5 * sum(square(table(i))); };
-const auto segment_sum = [](Array v, Array segment) {
-  return zeros({10'000}).at(segment).add(v);
-};
+const auto segment_sum = [](Array v, Array segment) { return zeros({10'000}).at(segment).add(v); };
 Array table() { return bench::random_array(121, {100'000, 16}); }
 Array row_numbers() { return bench::random_indices(122, 1'000'000, 100'000); }
 }  // namespace

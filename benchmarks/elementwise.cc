@@ -20,9 +20,8 @@ const auto chain = [](Array x, Array y) {
 
 template <class F>
 void add_function(const char* name, F f) {
-  bench::add(name, 1'000'000, {.gb = 8e-3}, [=] {
-    return bench::run(jit(f), bench::affine(14, {1'000'000}, 2, 1));
-  });
+  bench::add(name, 1'000'000, {.gb = 8e-3},
+             [=] { return bench::run(jit(f), bench::affine(14, {1'000'000}, 2, 1)); });
 }
 }  // namespace
 
@@ -36,9 +35,8 @@ void bench::register_elementwise() {
     return run(jit(greeks), affine(21, n, 100, 20), affine(22, n, 100, 20), affine(23, n, 1, 0.5),
                affine(25, n, 0.03, 0.01), affine(24, n, 0.3, 0.1));
   });
-  add("E3", 1'000'000, {.gb = 16e-3}, [] {
-    return run(jit(value_and_grad(waves)), affine<double>(11, {1'000'000}, 0, 3));
-  });
+  add("E3", 1'000'000, {.gb = 16e-3},
+      [] { return run(jit(value_and_grad(waves)), affine<double>(11, {1'000'000}, 0, 3)); });
   add("E4", 10'000'000, {.gb = 0.12}, [] {
     return run(jit(chain), random_array(12, {10'000'000}), random_array(13, {10'000'000}));
   });

@@ -24,16 +24,18 @@ Array dominant(std::uint64_t seed, const Shape& shape, double diagonal) {
 
 void bench::register_linalg() {
   for (std::int64_t n : {64, 256, 1024, 2048})
-    add("M1", n, {.gflop = 2e-9 * double(n * n * n)},
-        [n] { return run(jit(product), random_array(41, {n, n}), random_array(42, {n, n})); });
+    add("M1", n, {.gflop = 2e-9 * double(n * n * n)}, [n] {
+      return run(jit(product), random_array(41, {n, n}), random_array(42, {n, n}));
+    });
   add("M2", 0, {.gflop = 2e-9 * 256 * 64 * 64 * 64}, [] {
     return run(jit(product), random_array(41, {256, 64, 64}), random_array(42, {256, 64, 64}));
   });
   add("M3_chol", 512, {}, [] { return run(jit(cholesky), positive_definite(512)); });
   add("M3_logdet_grad", 512, {},
       [] { return run(jit(value_and_grad(log_determinant)), positive_definite(512)); });
-  add("M4_solve", 512, {},
-      [] { return run(jit(solve), dominant(44, {512, 512}, 32), random_array(45, {512})); });
+  add("M4_solve", 512, {}, [] {
+    return run(jit(solve), dominant(44, {512, 512}, 32), random_array(45, {512}));
+  });
   add("M8", 100'000, {}, [] {
     return run(jit(vmap(solve)), dominant(47, {100'000, 3, 3}, 3), random_array(48, {100'000, 3}));
   });

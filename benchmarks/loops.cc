@@ -1,34 +1,13 @@
 // loops.cc -- L1 to L5 of workloads.md: long loops over small states, and their gradients.
 #include "benchmarks/bench.h"
+#include "benchmarks/programs.h"
 using namespace jaxpp;
+
+using bench::Lorenz;
+using bench::Point;
 
 namespace {
 
-// ---- L1, L2: the Lorenz system by the method of Runge and Kutta
-struct Point {
-  Array x, y, z;
-};
-struct Lorenz {
-  Array sigma, rho, beta;
-  Point operator()(Point p) const {
-    return {sigma * (p.y - p.x), p.x * (rho - p.z) - p.y, p.x * p.y - beta * p.z};
-  }
-};
-Point lorenz(Point start, Lorenz field, std::int64_t steps) {
-  const double dt = 1e-3;
-  auto moved = [](Point p, double t, Point d) {
-    return tree_map([=](Array u, Array du) { return u + t * du; }, p, d);
-  };
-  auto step = [&](Point p) {
-    Point k1 = field(p), k2 = field(moved(p, dt / 2, k1)), k3 = field(moved(p, dt / 2, k2)),
-          k4 = field(moved(p, dt, k3));
-    auto combined = [=](Array u, Array a, Array b, Array c, Array d) {
-      return u + dt / 6 * (a + 2 * b + 2 * c + d);
-    };
-    return std::pair(tree_map(combined, p, k1, k2, k3, k4), None);
-  };
-  return scan(step, start, None, {.length = steps}).first;
-}
 Point start() { return {1.0, 1.0, 1.0}; }
 Lorenz parameters() { return {10.0, 28.0, 8.0 / 3}; }
 
@@ -90,25 +69,26 @@ Array energy(Array x, Array v, Array m) {
   };
   Stars end = scan(step, Stars{x, v, acceleration(x, m)}, None, {.length = 10}).first;
   Array r2 = distances(end.x).second;
-  return 0.5 * sum(m * sum(end.v * end.v, -1)) -
-         0.5 * sum(m(All, None) * m(None) * rsqrt(r2));
+  return 0.5 * sum(m * sum(end.v * end.v, -1)) - 0.5 * sum(m(All, None) * m(None) * rsqrt(r2));
 }
 
 }  // namespace
 
 void bench::register_loops() {
   add("L1", 10'000, {}, [] {
-    return run(jit([](Point p, Lorenz f) { return lorenz(p, f, 10'000); }), start(), parameters());
+    return run(jit([](Point p, Lorenz f) { return bench::lorenz(p, f, 10'000); }), start(),
+               parameters());
   });
   add("L2", 10'000, {}, [] {
     auto final_sum = [](Point p, Lorenz f) {
-      Point end = lorenz(p, f, 10'000);
+      Point end = bench::lorenz(p, f, 10'000);
       return end.x + end.y + end.z;
     };
     return run(jit(value_and_grad<0, 1>(final_sum)), start(), parameters());
   });
   add("L3_newton", 200'000, {}, [] {
-    return run(jit(cube_roots), fill<double>({200'000}, [](std::size_t i) { return 1 + unit(76, i); }));
+    return run(jit(cube_roots),
+               fill<double>({200'000}, [](std::size_t i) { return 1 + unit(76, i); }));
   });
   add("L3_mandel", 512, {}, [] {
     const Shape grid = {512, 512};
@@ -122,7 +102,8 @@ void bench::register_loops() {
   });
   add("L5", 512, {}, [] {
     const std::int64_t n = 512;
-    return run(jit(value_and_grad<0, 1>(energy)), random_array(81, {n, 3}), affine(82, {n, 3}, 0, 0.1),
+    return run(jit(value_and_grad<0, 1>(energy)), random_array(81, {n, 3}),
+               affine(82, {n, 3}, 0, 0.1),
                fill<float>({n}, [](std::size_t i) { return (1.5 + 0.5 * random(83, i)) / 512; }));
   });
 }

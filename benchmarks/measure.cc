@@ -88,8 +88,7 @@ Record measure_once(const std::function<void(std::int64_t)>& repeat) {
   const double wall = now() - begin;
   Record r = median_of(std::move(seconds));
   r.reps *= calls;
-  r.foreign_cpu =
-      std::max(0.0, (machine_seconds() - machine) - (own_seconds() - own)) / wall;
+  r.foreign_cpu = std::max(0.0, (machine_seconds() - machine) - (own_seconds() - own)) / wall;
   r.wait = std::max(0.0, queue_seconds() - queue) / wall;
   return r;
 }

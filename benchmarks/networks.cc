@@ -5,41 +5,6 @@ using namespace jaxpp;
 
 namespace bench {
 
-Array cross_entropy(Array logits, Array y) {
-  return -mean(take_along_axis(nn::log_softmax(logits), y(All, None), 1));
-}
-Array mlp_loss(Mlp m, Array x, Array y) {
-  Layer last = m.back();
-  m.pop_back();
-  for (const Layer& l : m) x = nn::relu(matmul(x, l.w) + l.b);
-  return cross_entropy(matmul(x, last.w) + last.b, y);
-}
-Digits mlp_inputs() {
-  return {{{dense(51, 784, 512), zeros({512})},
-           {dense(52, 512, 512), zeros({512})},
-           {dense(53, 512, 10), zeros({10})}},
-          random_array(54, {128, 784}),
-          labels(128, 10)};
-}
-
-Array lstm_loss(Lstm p, Array xs) {
-  struct State {
-    Array h, c;
-  };
-  auto cell = [&](State s, Array x) {
-    auto gates = split(matmul(x, p.wx) + matmul(s.h, p.wh) + p.b, 4, -1);
-    Array i = nn::sigmoid(gates[0]), f = nn::sigmoid(gates[1]), o = nn::sigmoid(gates[3]);
-    Array c = f * s.c + i * tanh(gates[2]);
-    Array h = o * tanh(c);
-    return std::pair(State{h, c}, h);
-  };
-  Array zero = zeros({xs.shape(1), p.wh.shape(0)});
-  return mean(square(scan(cell, State{zero, zero}, xs).second));
-}
-Sequence lstm_inputs() {
-  return {{dense(66, 64, 256), dense(67, 64, 256), zeros({256})}, random_array(68, {100, 32, 64})};
-}
-
 namespace {
 
 /// Steps of gradient descent: each call does one, with the parameters of the one before.
@@ -104,12 +69,8 @@ void register_networks() {
   add("N3", 0, {}, [] {
     const std::int64_t d = 256;
     Norm norm = {ones({d}), zeros({d})};
-    Block p = {norm,
-               {dense(61, d, 3 * d), zeros({3 * d})},
-               {dense(62, d, d), zeros({d})},
-               norm,
-               {dense(63, d, 4 * d), zeros({4 * d})},
-               {dense(64, 4 * d, d), zeros({d})}};
+    Block p = {norm, {dense(61, d, 3 * d), zeros({3 * d})}, {dense(62, d, d), zeros({d})},
+               norm, {dense(63, d, 4 * d), zeros({4 * d})}, {dense(64, 4 * d, d), zeros({d})}};
     return run(jit(value_and_grad(block_loss)), p, random_array(65, {4, 256, d}));
   });
   add("N4", 0, {}, [] {

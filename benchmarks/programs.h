@@ -36,4 +36,33 @@ struct Sequence {
 };
 Sequence lstm_inputs();
 
+// ---- L1, L2: the Lorenz system by the method of Runge and Kutta
+struct Point {
+  jaxpp::Array x, y, z;
+};
+struct Lorenz {
+  jaxpp::Array sigma, rho, beta;
+  Point operator()(Point p) const {
+    return {sigma * (p.y - p.x), p.x * (rho - p.z) - p.y, p.x * p.y - beta * p.z};
+  }
+};
+/// The state after so many steps of 0.001.
+Point lorenz(Point start, Lorenz field, std::int64_t steps);
+
+// ---- J5: a mixture of Gaussians (ADBench)
+struct Mixture {
+  jaxpp::Array alphas, means,
+      icf;  // [K], [K, d], [K, d (d + 1) / 2]: logarithms of a diagonal, columns
+};
+/// The log-likelihood of points x [N, d], with Wishart's prior (gamma = 1, m = 0).
+jaxpp::Array log_likelihood(Mixture m, jaxpp::Array x);
+
+// ---- J6: the error of a projection, for the adjustment of cameras and points (ADBench)
+/// camera [11]: rotation, centre, focal length, principal point, distortion;  point: [3] -> [2]
+jaxpp::Array projection_error(jaxpp::Array camera, jaxpp::Array point, jaxpp::Array weight,
+                              jaxpp::Array seen);
+/// Its derivatives by camera, point and weight, side by side.   -> [2, 15]
+jaxpp::Array projection_jacobian(jaxpp::Array camera, jaxpp::Array point, jaxpp::Array weight,
+                                 jaxpp::Array seen);
+
 }  // namespace bench

@@ -23,12 +23,10 @@ void bench::register_reductions() {
   });
   add("R3", 0, {.gb = kMatrixGb},
       [] { return run(jit([](Array x) { return nn::logsumexp(x, 0); }), matrix()); });
-  add("R4", 10'000'000, {.gb = 0.04}, [] {
-    return run(jit([](Array x) { return sum(x); }), affine(36, {10'000'000}, 1, 1));
-  });
-  add("R5", 10'000'000, {.gb = 0.08}, [] {
-    return run(jit([](Array x) { return cumsum(x); }), random_array(37, {10'000'000}));
-  });
+  add("R4", 10'000'000, {.gb = 0.04},
+      [] { return run(jit([](Array x) { return sum(x); }), affine(36, {10'000'000}, 1, 1)); });
+  add("R5", 10'000'000, {.gb = 0.08},
+      [] { return run(jit([](Array x) { return cumsum(x); }), random_array(37, {10'000'000})); });
   add("R6", 0, {.gb = kMatrixGb},
       [] { return run(jit([](Array x) { return argmax(x, -1); }), matrix()); });
 }

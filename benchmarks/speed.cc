@@ -38,9 +38,8 @@ void bench::register_speed() {
   add("eager_grad", 0, {.bar_us = 1}, [] { return run(grad(f), Array(2.0)); });
   add("eager_grad3", 0, {.bar_us = 8}, [] { return run(grad(grad(grad(f))), Array(2.0)); });
   add("eager_vmap8", 0, {.bar_us = 0.5}, [] { return run(vmap(f), random_array<double>(3, {8})); });
-  add("trace_equation", 0, {.bar_us = 0.15, .per_call = 1000, .note = "of 1000"}, [] {
-    return [t = make_jaxpr(chain)] { return t(2.0).body() != nullptr; };
-  });
+  add("trace_equation", 0, {.bar_us = 0.15, .per_call = 1000, .note = "of 1000"},
+      [] { return [t = make_jaxpr(chain)] { return t(2.0).body() != nullptr; }; });
   add("loop_build", 0,
       {.bar_us = 20,
        .per_call = double(program_of_2000()->eqns.size()),
