@@ -90,54 +90,54 @@ class Table {
     if (!json.empty()) json_.open(json, std::ios::app);
   }
   /// ours() returns a tree of Arrays; theirs(d, out) fills out by the derivatives d, and returns whether d has them.
+  /// The programs take turns, so that a busy moment of the machine does not favour one of them.
   template <class Ours, class Theirs>
   void row(const char* workload, std::int64_t n, Ours ours, Theirs theirs) {
     if (std::string(workload).find(filter_) == std::string::npos) return;
-    cpp::Vec reference = flat(tree_leaves(ours()));  // its size is that of the results
+    const cpp::Vec result = flat(tree_leaves(ours()));
+    cpp::Vec reference(result.size()), out(result.size());
     theirs(cpp::scalar, reference);
-    const double by_hand =
-        measured("scalar", workload, n, 0, 0, [&] { theirs(cpp::scalar, reference); });
-    if (const cpp::Derivatives* d = cpp::simd()) {
-      cpp::Vec out(reference.size());
-      if (theirs(*d, out))
-        measured("simd", workload, n, by_hand, relative_error(out, reference),
-                 [&] { theirs(*d, out); });
-    }
-    measured("jaxpp", workload, n, by_hand, relative_error(flat(tree_leaves(ours())), reference),
-             ours);
+    std::vector<Entry> entries = {{"scalar", 0, [&] { theirs(cpp::scalar, reference); }},
+                                  {"jaxpp", relative_error(result, reference), [&] {
+                                     auto fresh = ours();
+                                     bench::keep(fresh);
+                                   }}};
+    const cpp::Derivatives* simd = cpp::simd();
+    if (simd && theirs(*simd, out))
+      entries.push_back({"simd", relative_error(out, reference), [&] { theirs(*simd, out); }});
+    for (int round = 0; round < 3; ++round)
+      for (Entry& e : entries) {
+        bench::Record r = bench::measure([&](std::int64_t k) {
+          for (; k > 0; --k) e.call();
+        });
+        if (round == 0 || r.least < e.best.least) e.best = r;
+      }
+    for (const Entry& e : entries) print(workload, n, e, e.best.least / entries[0].best.least);
   }
 
  private:
-  template <class Call>
-  double measured(const char* peer, const char* workload, std::int64_t n, double by_hand,
-                  double error, Call call) {
-    bench::Record r = bench::measure([&](std::int64_t k) {
-      for (; k > 0; --k) {
-        if constexpr (std::is_void_v<decltype(call())>) {
-          call();
-        } else {
-          auto result = call();
-          bench::keep(result);
-        }
-      }
-    });
-    const double ratio = by_hand > 0 ? r.least / by_hand : 1;
+  struct Entry {
+    const char* peer;
+    double error;
+    std::function<void()> call;
+    bench::Record best = {};
+  };
+  void print(const char* workload, std::int64_t n, const Entry& e, double ratio) {
     std::printf("%-12s %8lld  %-7s %12.4g us  (%.3g)   relative error %.1e%s\n", workload,
-                static_cast<long long>(n), peer, r.least * 1e6, ratio, error,
-                error < 1e-9 ? "" : "   WRONG");
+                static_cast<long long>(n), e.peer, e.best.least * 1e6, ratio, e.error,
+                e.error < 1e-9 ? "" : "   WRONG");
     std::fflush(stdout);
-    if (json_.is_open()) {
-      const nlohmann::ordered_json line = {{"peer", peer},
-                                           {"workload", workload},
-                                           {"n", n},
-                                           {"median_s", r.median},
-                                           {"min_s", r.least},
-                                           {"ratio_to_scalar", ratio},
-                                           {"relative_error", error},
-                                           {"wait", r.wait}};
-      json_ << line.dump() << std::endl;
-    }
-    return r.least;
+    if (!json_.is_open()) return;
+    const nlohmann::ordered_json line = {{"peer", e.peer},
+                                         {"set", "cpp"},
+                                         {"workload", workload},
+                                         {"n", n},
+                                         {"median_s", e.best.median},
+                                         {"min_s", e.best.least},
+                                         {"ratio_to_scalar", ratio},
+                                         {"relative_error", e.error},
+                                         {"wait", e.best.wait}};
+    json_ << line.dump() << std::endl;
   }
   std::string filter_;
   std::ofstream json_;

@@ -8,9 +8,12 @@ pages cost some programs more than their arithmetic.  FOLDER receives the JSON l
 """
 
 import argparse
+import datetime
+import importlib.metadata
 import json
 import os
 import pathlib
+import platform
 import re
 import subprocess
 import sys
@@ -53,6 +56,26 @@ def peer_program(name, malloc):
     return Program(name, [sys.executable, str(HERE / f"peer_{library}.py")] + ([mode] if mode else []), malloc)
 
 
+def describe_machine(out):
+    """machine.json: where and with what the figures were taken."""
+    model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    names = ["jax", "torch", "mlx", "drjit", "numpy"]
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            pass
+    machine = {
+        "cpu": model.group(1) if model else platform.machine(),
+        "cores": os.cpu_count(),
+        "system": platform.freedesktop_os_release().get("PRETTY_NAME", platform.system()),
+        "date": datetime.date.today().isoformat(),
+        "versions": found,
+    }
+    (out / "machine.json").write_text(json.dumps(machine, indent=2) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--jaxpp", required=True)
@@ -64,6 +87,7 @@ def main():
     parser.add_argument("--default-malloc-only", action="store_true")
     a = parser.parse_args()
     a.out.mkdir(parents=True, exist_ok=True)
+    describe_machine(a.out)
 
     programs = [Program("jaxpp", [a.jaxpp, "--json", "-"])]
     for name in filter(None, a.peers.split(",")):
