@@ -17,6 +17,9 @@ namespace {
 
 constexpr std::size_t kApart = 1000;  // operations from which on nests are functions of their own
 constexpr std::size_t kPeel = 48;  // operations of a body that is worth a second copy for its tail
+constexpr int kElementary = 8;     // weight of what is long enough to be a function
+constexpr std::size_t kMostInline =
+    64;  // copies of them in one module: code generation takes longer and longer
 const Type kPointer{Kind::pointer, 1}, kNothing{Kind::nothing, 1}, kI64{Kind::i64, 1};
 
 }  // namespace
@@ -26,11 +29,11 @@ Generator::Generator(const loops::Program& p, const Machine& m, bool contract)
   held_.assign(p.buffers.size(), 1);
   // Locals of loops in lanes, and of loops inside of them.
   std::unordered_map<Sym, int> lanes_of;
-  std::size_t operations = 0;
+  std::size_t operations = 0, elementary = 0;
   loops::each_node(p.body, [&](const loops::Node& n) {
     if (auto* let = n.as<loops::Let>()) {
       ++operations;
-      elementary_ += is_elementary(*let->op);
+      elementary += loops::fusion::weight(*let->op) >= kElementary;
     }
     if (auto* l = n.as<loops::Loop>(); l && l->marks.lanes > 1) {
       lanes_of[l->var] = l->marks.lanes;
@@ -40,6 +43,8 @@ Generator::Generator(const loops::Program& p, const Machine& m, bool contract)
     }
   });
   apart_ = operations > kApart;
+  target_.scalef = m.avx512;
+  target_.out_of_line = elementary > kMostInline;
   temps_.assign(p.buffers.size(), 0);
   constants_.assign(p.buffers.size(), 0);
   out_.arena = (p.arena + 63) / 64 * 64;
@@ -77,9 +82,9 @@ Generated Generator::run() {
 
 // A part is a top-level loop as a function of a chunk of its iterations; nullptr: the program.
 void Generator::function(std::string_view name, const loops::Loop* part) {
-  values_.assign(std::size_t(p_.next_sym), {});
-  indices_.assign(std::size_t(p_.next_sym), {});
-  bases_.assign(p_.buffers.size(), {});
+  values_.assign(std::size_t(p_.next_sym), Element());
+  indices_.assign(std::size_t(p_.next_sym), V());
+  bases_.assign(p_.buffers.size(), V());
   std::fill(std::begin(slots_), std::end(slots_), V{});
   lanes_ = 1;
   lane_ = kNone;
@@ -88,6 +93,7 @@ void Generator::function(std::string_view name, const loops::Loop* part) {
   scratch_ = most_scratch_ = 0;
   const Type parameters[] = {kPointer, kPointer, kI64};
   w_.begin(name, Kind::nothing, {parameters, part ? 3u : 2u}, part ? "internal" : "");
+  target_.runtime = w_.parameter(0);
   if (!part) {
     for (int b : locals_[kNone]) bases_[std::size_t(b)] = allocate(p_.buffers[std::size_t(b)], 1);
     block(p_.body);
@@ -135,16 +141,10 @@ void Generator::node(const loops::Let& l) {
   for (Sym s : l.args) x.push_back(value(s));
   Element z[2] = {{l.dtype, {}}, {l.dtype, {}}};
   w_.contract = contract_;
-  const bool known =
-      emit(w_, *l.op, l.view(), l.dtype, {x.data(), x.size()}, z, elementary_out_of_line());
+  if (!emit(target_, *l.op, l.view(), l.dtype, {x.data(), x.size()}, z) &&
+      !call_block(target_, *l.op, l.view(), {x.data(), x.size()}, {z, l.results}))
+    throw std::logic_error(std::string(l.op->name) + ": no way to compute an element");
   w_.contract = false;
-  if (!known) {
-    call_block(w_, std::int64_t(out_.blocks.size()), {x.data(), x.size()}, {z, l.results});
-    out_.blocks.push_back(&l);
-    SmallVec<DType, 4> types;
-    for (const Element& e : x) types.push_back(e.dtype);
-    out_.block_types.push_back(types);
-  }
   for (int i = 0; i < l.results; ++i) values_[std::size_t(l.sym + i)] = z[i];
 }
 void Generator::node(const loops::Index& n) {
@@ -166,7 +166,7 @@ void Generator::node(const loops::Index& n) {
   if (from[0].dtype == n.dtype)
     z = from[0];
   else
-    emit(w_, convert_element_type_p, ConvertParams{n.dtype}, n.dtype, from, &z, false);
+    emit(target_, convert_element_type_p, ConvertParams{n.dtype}, n.dtype, from, &z);
   values_[std::size_t(n.sym)] = z;
 }
 void Generator::node(const loops::Clip& c) {

@@ -1,5 +1,6 @@
 // codegen.h -- a loop program as LLVM IR: one walk over the tree.
 #pragma once
+#include "backends/cpu/elementwise.h"
 #include "backends/cpu/llvm.h"
 #include "backends/loops/tree.h"
 
@@ -10,11 +11,9 @@ using namespace internal;
 struct Generated {
   std::string ir;                         // the function `run` has the type of runtime.h's Entry
   std::vector<const loops::Call*> calls;  // of kernels: call k of the code is the k-th
-  std::vector<const loops::Let*>
-      blocks;  // operations without a generated form: block k of the code
-  std::vector<SmallVec<DType, 4>> block_types;  // of their operands
-  std::vector<Array> constants;                 // their elements are Runtime::constants
-  std::int64_t arena = 0, scratch = 0;          // bytes that `run` wants
+  std::vector<BlockCall> blocks;        // operations without a generated form: block k of the code
+  std::vector<Array> constants;         // their elements are Runtime::constants
+  std::int64_t arena = 0, scratch = 0;  // bytes that `run` wants
   std::size_t instructions = 0;
 };
 

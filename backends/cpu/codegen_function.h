@@ -126,15 +126,14 @@ class Generator {
 
   Element constant(const loops::Element&) const;
   const Element& value(Sym s) const { return values_[std::size_t(s)]; }
-  bool elementary_out_of_line() const { return elementary_ > 64; }
 
   const loops::Program& p_;
   const Machine& machine_;
   const bool contract_;
   ir::Writer w_;
   Generated out_;
+  Target target_{.writer = w_, .runtime = {}, .blocks = out_.blocks};
   std::vector<loops::Interval> intervals_;
-  int elementary_ = 0;
   std::int64_t program_scratch_ = 0, part_scratch_ = 0;
   // By buffer: lanes that it holds; offset of a temp; number of a constant.
   std::vector<int> held_;

@@ -27,7 +27,7 @@ Element Generator::combined(Combine c, const Element& a, const Element& b) {
   Element z{a.dtype, {}};
   // Sums of products may be fused; everything else is as it is.
   w_.contract = contract_;
-  const bool known = emit(w_, *loops::combiner(c), {}, a.dtype, x, &z);
+  const bool known = emit(target_, *loops::combiner(c), {}, a.dtype, x, &z);
   w_.contract = false;
   if (!known) throw std::logic_error("no generated form of a combination");
   return z;

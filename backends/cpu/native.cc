@@ -29,12 +29,6 @@ std::size_t bytes_of(Type t) { return std::size_t(t->size) * width(t->dtype); }
 std::size_t bytes_of(const Buffer& b) { return std::size_t(b.size) * width(b.dtype); }
 constexpr std::size_t kQuick = 40000;  // instructions of a module that level 0 is for
 
-// An operation without generated form.
-struct Block {
-  BlockOp op;
-  std::size_t operands, results;
-};
-
 // What a run has beside the program.
 struct State : Runtime {
   const void* impl;
@@ -75,7 +69,6 @@ struct NativeProgram::Impl {
   loops::Program program;
   bool contract;
   Generated generated;
-  std::vector<Block> blocks;
   std::shared_ptr<const Code> code;
   Entry entry = nullptr;
   Stages stages;
@@ -85,7 +78,6 @@ struct NativeProgram::Impl {
   std::size_t arena = 0, scratch = 0;
 
   CodeOptions options() const { return {.quick = generated.instructions > kQuick}; }
-  void prepare_blocks();
 
   static const Impl& of(const Runtime* r) {
     return *static_cast<const Impl*>(static_cast<const State*>(r)->impl);
@@ -100,12 +92,7 @@ struct NativeProgram::Impl {
     std::longjmp(*state->exit, 1);
   }
   static void block(const Runtime* r, std::int64_t k, void** operands, std::int64_t n) {
-    const Block& b = of(r).blocks[std::size_t(k)];
-    bool full[8] = {true, true, true, true, true, true, true, true};
-    b.op.run({.x = {const_cast<const void* const*>(operands), b.operands},
-              .full = full,
-              .z = operands + b.operands},
-             n);
+    of(r).generated.blocks[std::size_t(k)].run(operands, n);
   }
   static void parallel(const Runtime* r, Part part, std::int64_t chunks) {
     auto* state = const_cast<State*>(static_cast<const State*>(r));
@@ -131,15 +118,6 @@ struct NativeProgram::Impl {
   }
 };
 
-void NativeProgram::Impl::prepare_blocks() {
-  for (const loops::Let* l : generated.blocks) {
-    SmallVec<DType, 4> types;
-    for (DType d : generated.block_types[blocks.size()]) types.push_back(d);
-    blocks.push_back({block_op(*l->op, l->view(), {types.data(), types.size()}, l->dtype),
-                      types.size(), l->results});
-  }
-}
-
 NativeProgram::NativeProgram(loops::Program p, bool contract) : impl_(std::make_unique<Impl>()) {
   Impl& m = *impl_;
   m.program = std::move(p);
@@ -154,7 +132,6 @@ NativeProgram::NativeProgram(loops::Program p, bool contract) : impl_(std::make_
   for (const Array& a : m.generated.constants) m.constants.push_back(a.data<char>());
   m.arena = host::aligned(std::size_t(m.generated.arena));
   m.scratch = host::aligned(std::size_t(m.generated.scratch));
-  m.prepare_blocks();
   m.code = compile_ir(m.generated.ir, m.options(), &m.stages);
   m.entry = reinterpret_cast<Entry>(m.code->find("run"));
   m.generated.ir = {};
