@@ -14,6 +14,8 @@ void install_kernels() {
   install_dot_kernels();
   install_indexing_kernels();
   install_linalg_kernels();
+  install_conv_kernels();
+  install_fft_kernels();
   install_random_kernels();
   install_control_kernels();
   install_call_kernels();

@@ -89,7 +89,7 @@ def draw_peers(groups):
             picture.heading(title)
         for v in drawn:
             goals = [value for against, value in v.must.items() if against not in ("seconds", "limit")]
-            note = f"{v.ratio:.3g}x" + ("" if v.must_met is not False else "  missed")
+            note = results.ratio_text(v.ratio) + ("" if v.must_met is not False else "  missed")
             picture.bar(v.row, v.ratio, COLORS[family(v.best)], note, max(goals, default=None))
     (ROOT / "docs/images/peers.svg").write_text(picture.svg())
 
@@ -101,7 +101,7 @@ def draw_cpp(rows):
         for peer, color in (("jaxpp", COLORS["jaxpp"]), ("simd", COLORS["jax"])):
             if peer in by_peer:
                 ratio = by_peer[peer]["ratio_to_scalar"]
-                picture.bar(label, ratio, color, f"{ratio:.2g}x")
+                picture.bar(label, ratio, color, results.ratio_text(ratio))
                 label = ""
         picture.y += 6
     (ROOT / "docs/images/cpp.svg").write_text(picture.svg())

@@ -22,6 +22,10 @@ def seconds_text(s):
     return f"{s * 1e9:.2g} ns"
 
 
+def ratio_text(ratio):
+    return f"{ratio:.0f}x" if ratio >= 100 else f"{ratio:.2g}x" if ratio < 10 else f"{ratio:.3g}x"
+
+
 def label(record):
     return f"{record['workload']}@{record['n']}" if record["n"] else record["workload"]
 
@@ -199,7 +203,7 @@ def table(results, group):
             if tuned:
                 text += f" ({tuned.text(metric)})"
             cells.append(text)
-        ratio = f"{v.ratio:.2f}x {v.best}" if v.ratio else "-"
+        ratio = f"{ratio_text(v.ratio)} {v.best}" if v.ratio else "-"
         mine = v.jaxpp.text(metric) if v.jaxpp else "-"
         cells = [v.row, mine, *cells, ratio, condition_text(v.must), condition_text(v.aim), v.text()]
         lines.append("| " + " | ".join(cells) + " |")

@@ -69,8 +69,7 @@ class JitCache {
   std::atomic<const Entry*> last{nullptr};
 };
 struct JitTarget {
-  const std::optional<Device>&
-      device;  // where to run; none: where an argument is, or default_device()
+  std::optional<Device> device{};  // none: where an argument is, or default_device()
   bool contract = true;
 };
 /// Calls f through the cache.  donate: x is owned by the call, leaves that nobody else holds may be overwritten (false:

@@ -374,7 +374,7 @@ std::string check_jit(const Fn& f, const Arrays& x) {
     Arrays in = x;
     std::shared_ptr<const void> tree;
     Results y;
-    jit_flat(cache, "f", flat(f), in, {}, &tree, y, false, {{}, true}, Loc::current());
+    jit_flat(cache, "f", flat(f), in, {}, &tree, y, false, {}, Loc::current());
     if (auto e = compare(call, {y.begin(), y.end()}, want, single ? 1e-5 : 1e-12); !e.empty())
       return e + show(x);
   }

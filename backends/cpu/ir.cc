@@ -282,7 +282,7 @@ Value Writer::select(Value c, Value a, Value b) {
   assert(a.kind() == b.kind());
   if (c.is_number()) {
     meet(a, b);
-    return widen(c.bits ? a : b, c.lanes());
+    return widen(c.bits ? a : b, std::max(a.lanes(), c.lanes()));
   }
   meet(a, b);
   if (c.lanes() > a.lanes()) {

@@ -62,6 +62,8 @@ const Primitive* const kBuiltIn[] = {
     &sort_p,
     &top_k_p,
     &dot_general_p,
+    &conv_general_dilated_p,
+    &fft_p,
     &gather_p,
     &scatter_p,
     &scatter_add_p,
