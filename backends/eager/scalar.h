@@ -13,7 +13,13 @@
 #include "jaxpp/core/dtype.h"
 #include "jaxpp/core/half.h"
 
+// Kernels are compiled for several instruction sets.  What is inline is a function of its own in
+// each, or the linker would choose one of them for all.
+#ifndef JAXPP_ISA
+#define JAXPP_ISA baseline
+#endif
 namespace jaxpp::internal::scalar {
+inline namespace JAXPP_ISA {
 
 #define JAXPP_FN inline
 #define JAXPP_MATH __attribute__((always_inline)) inline
@@ -228,4 +234,5 @@ Complex<R> atan2(Complex<R> x, Complex<R> y) {  // -i log((y + i x) / sqrt(x^2 +
   return {l.im, -l.re};
 }
 
+}  // namespace JAXPP_ISA
 }  // namespace jaxpp::internal::scalar
