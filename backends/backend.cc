@@ -16,6 +16,8 @@ void install_kernels() {
   install_linalg_kernels();
   install_conv_kernels();
   install_fft_kernels();
+  install_window_kernels();
+  install_decomposition_kernels();
   install_random_kernels();
   install_control_kernels();
   install_call_kernels();

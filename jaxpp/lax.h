@@ -119,8 +119,9 @@ std::vector<Dims> conv_padding(std::string_view mode, const Dims& lhs_sizes,
                                const Dims& window_sizes, const Dims& window_strides,
                                Loc = Loc::current());
 /// lhs [n, i, spatial...], rhs [o, i, spatial...]; padding "SAME" or "VALID".
-Array conv(const Array& lhs, const Array& rhs, const Dims& window_strides, std::string_view padding,
-           std::optional<DType> preferred_element_type = {}, Loc = Loc::current());
+Array conv(const Array& lhs, const Array& rhs, const Dims& window_strides,
+           std::string_view padding, std::optional<DType> preferred_element_type = {},
+           Loc = Loc::current());
 Array conv_with_general_padding(const Array& lhs, const Array& rhs, const Dims& window_strides,
                                 const std::vector<Dims>& padding, const Dims& lhs_dilation = {},
                                 const Dims& rhs_dilation = {}, Loc = Loc::current());

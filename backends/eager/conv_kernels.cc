@@ -9,8 +9,10 @@
 // not depend on the number of threads, so that results do not.
 #include <Eigen/Core>
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include "backends/eager/strided.h"
+#include "backends/host/library.h"
 #include "backends/host/pool.h"
 #include "jaxpp/ops/rules.h"
 
@@ -218,6 +220,15 @@ struct Matrix {
   Index row, col;  // strides; one of them is 1
   Matrix transposed() const { return {data, col, row}; }
 };
+// The distance of rows (of columns, if those are contiguous); a library checks it even where there is only one of them.
+template <class T>
+int stride_of(const Matrix<T>& x, Index rows, Index cols) {
+  return int(x.col == 1 ? std::max({x.row, cols, Index(1)}) : std::max({x.col, rows, Index(1)}));
+}
+template <class... M>
+bool fits(Index m, Index n, Index k, const M&... x) {
+  return std::max({m, n, k, x.row..., x.col...}) <= std::numeric_limits<int>::max();
+}
 // c = a b, or c += a b, for m x k times k x n.
 template <class T>
 void multiply(Matrix<T> c, Matrix<const T> a, Matrix<const T> b, Index m, Index n, Index k,
@@ -233,6 +244,13 @@ void multiply(Matrix<T> c, Matrix<const T> a, Matrix<const T> b, Index m, Index 
         for (Index j = 0; j < n; ++j) row[j] = T(row[j] + v * from[j * b.col]);
       }
     }
+  } else if (const host::Blas<T>* library = host::blas<T>(); library && fits(m, n, k, a, b, c)) {
+    // In columns, as the library wants them, these are c^T = b^T a^T.
+    const int rows = int(n), cols = int(m), inner = int(k), c_by = stride_of(c, m, n),
+              a_by = stride_of(a, m, k), b_by = stride_of(b, k, n);
+    const T one(1), before(add ? 1 : 0);
+    library->gemm(b.col == 1 ? "N" : "T", a.col == 1 ? "N" : "T", &rows, &cols, &inner, &one,
+                  b.data, &b_by, a.data, &a_by, &before, c.data, &c_by, 1, 1);
   } else {
     using Rows = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
     using Cols = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::ColMajor>;
