@@ -16,18 +16,23 @@ using bench::Layer;
 struct Cnn {
   Layer conv1, conv2, dense;
 };
+ConvParams convolution(const ConvDims& dimensions, std::vector<Dims> padding, Dims strides) {
+  ConvParams p;
+  p.dimension_numbers = dimensions;
+  p.padding = std::move(padding);
+  p.window_strides = std::move(strides);
+  return p;
+}
 /// Images [batch, height, width, channels], weights [3, 3, in, out], a margin of one pixel.
-Array convolution(const Layer& l, Array x, std::int64_t stride) {
-  static const auto dimensions = lax::conv_dimension_numbers("NHWC", "HWIO", "NHWC");
+Array convolved(const Layer& l, Array x, std::int64_t stride) {
+  const auto dimensions = lax::conv_dimension_numbers("NHWC", "HWIO", "NHWC");
   return lax::conv_general_dilated(x, l.w,
-                                   {.dimension_numbers = dimensions,
-                                    .padding = {{1, 1}, {1, 1}},
-                                    .window_strides = {stride, stride}}) +
+                                   convolution(dimensions, {{1, 1}, {1, 1}}, {stride, stride})) +
          l.b;
 }
 Array cnn_loss(Cnn p, Array x, Array y) {
-  x = nn::relu(convolution(p.conv1, x, 1));
-  x = nn::relu(convolution(p.conv2, x, 2));
+  x = nn::relu(convolved(p.conv1, x, 1));
+  x = nn::relu(convolved(p.conv2, x, 2));
   x = x.reshape({x.shape(0), -1});
   return bench::cross_entropy(matmul(x, p.dense.w) + p.dense.b, y);
 }
@@ -54,14 +59,18 @@ void bench::register_analysis() {
   add(
       "M6_svd", 256, {},
       [] {
-        auto svd = [](Array a) { return lax::svd(a, {.full_matrices = false}); };
+        auto svd = [](Array a) {
+          SvdParams thin;
+          thin.full_matrices = false;
+          return lax::svd(a, thin);
+        };
         return run(jit(svd), square_matrix());
       },
       [](const auto& s_u_vt) { return s_u_vt[0]; });
   add(
       "M7_qr", 256, {},
       [] {
-        auto qr = [](Array a) { return lax::qr(a, {.full_matrices = false}); };
+        auto qr = [](Array a) { return lax::qr(a, QrParams{false, false}); };
         return run(jit(qr), square_matrix());
       },
       [](const auto& q_r) { return abs(q_r[1]); });
@@ -72,11 +81,8 @@ void bench::register_analysis() {
   });
   add("S7", 0, {.gflop = 2e-9 * 16 * 64 * 64 * 9 * 4088}, [] {
     auto convolve = [](Array x, Array w) {
-      return lax::conv_general_dilated(
-          x, w,
-          {.dimension_numbers = lax::conv_dimension_numbers("NCH", "OIH", "NCH"),
-           .padding = {{0, 0}},
-           .window_strides = {1}});
+      const auto dimensions = lax::conv_dimension_numbers("NCH", "OIH", "NCH");
+      return lax::conv_general_dilated(x, w, convolution(dimensions, {{0, 0}}, {1}));
     };
     return run(jit(convolve), random_array(127, {16, 64, 4096}),
                affine(128, {64, 64, 9}, 0, 1.0 / 24));
