@@ -98,6 +98,7 @@ void register_elementwise();
 void register_reductions();
 void register_linalg();
 void register_networks();
+void register_analysis();
 void register_loops();
 void register_derivatives();
 void register_data();

@@ -156,6 +156,7 @@ void register_all() {
   register_loops();
   register_derivatives();
   register_data();
+  register_analysis();
   register_compile();
   register_memory();
 }

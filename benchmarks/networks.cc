@@ -7,20 +7,6 @@ namespace bench {
 
 namespace {
 
-/// Steps of gradient descent: each call does one, with the parameters of the one before.
-template <class Loss, class Params>
-auto training(Loss loss, Params p, Array x, Array y) {
-  auto step = jit([loss](Params q, Array in, Array out) {
-    auto [value, g] = value_and_grad(loss)(q, in, out);
-    return std::pair(value, tree_map([](Array a, Array d) { return a - 0.01 * d; }, q, g));
-  });
-  return [=]() mutable {
-    auto result = step(std::move(p), x, y);
-    p = result.second;
-    return result;
-  };
-}
-
 // ---- N3: a transformer block, normalized before each half
 struct Norm {
   Array gain, bias;

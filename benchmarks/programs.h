@@ -9,6 +9,21 @@ inline jaxpp::Array layer_norm(jaxpp::Array x, jaxpp::Array gain, jaxpp::Array b
   return jaxpp::nn::standardize(x, -1, 1e-5) * gain + bias;
 }
 
+/// Steps of gradient descent: each call does one, with the parameters of the one before.
+template <class Loss, class Params>
+auto training(Loss loss, Params p, jaxpp::Array x, jaxpp::Array y) {
+  auto step = jaxpp::jit([loss](Params q, jaxpp::Array in, jaxpp::Array out) {
+    auto [value, g] = jaxpp::value_and_grad(loss)(q, in, out);
+    return std::pair(
+        value, jaxpp::tree_map([](jaxpp::Array a, jaxpp::Array d) { return a - 0.01 * d; }, q, g));
+  });
+  return [=]() mutable {
+    auto result = step(std::move(p), x, y);
+    p = result.second;
+    return result;
+  };
+}
+
 // ---- N1: a multi-layer perceptron
 struct Layer {
   jaxpp::Array w, b;
