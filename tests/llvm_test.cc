@@ -8,6 +8,8 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -234,6 +236,60 @@ TEST_CASE("LLVM: threads compile at the same time", "[llvm]") {
   for (std::size_t t = 0; t < code.size(); ++t) check_axpy(*code[t], float(t));
 }
 
+// ---- What the environment asks for: read once, so by processes of their own
+
+namespace {
+// Runs the hidden test case of this program named `test`.  True if it passes.
+bool passes(const char* test, const char* variable, const char* value) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::setenv(variable, value, 1);
+    ::setenv("JAXPP_CACHE", "0", 1);
+    if (!std::freopen("/dev/null", "w", stdout)) ::_exit(2);
+    ::execl("/proc/self/exe", "jaxpp_tests", test, nullptr);
+    ::_exit(2);
+  }
+  int status = 1;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+}  // namespace
+
+TEST_CASE("LLVM child: less than this machine", "[.]") {
+  const native::Machine& m = native::machine();
+  const std::string asked = std::getenv("JAXPP_CPU");
+  CHECK(m.vector_bytes <= (asked == "generic" ? 16 : asked == "avx2" ? 32 : 64));
+  CHECK((m.cpu == "native" || m.cpu.starts_with("x86-64")));
+  check_axpy(*compile_ir(axpy(3)), 3);
+}
+TEST_CASE("LLVM child: an unknown processor", "[.]") {
+  const std::string said = message([] { native::machine(); });
+  CHECK_THAT(said, Catch::Contains("\"z80\"") && Catch::Contains("[E63]"));
+}
+TEST_CASE("LLVM child: no such library", "[.]") {
+  std::string why;
+  CHECK_FALSE(native::llvm_available(&why));
+  CHECK_THAT(why, Catch::Contains("/nowhere/libLLVM.so"));
+  CHECK_THAT(message([] { compile_ir(axpy(3)); }),
+             Catch::Contains("/nowhere/libLLVM.so") && Catch::Contains("[E60]"));
+}
+TEST_CASE("LLVM child: not a library", "[.]") {
+  CHECK(native::llvm_available());  // it is not opened to see
+  for (int i = 0; i < 2; ++i)
+    CHECK_THAT(message([] { compile_ir(axpy(3)); }),
+               Catch::Contains("cannot be opened") && Catch::Contains("[E60]"));
+}
+TEST_CASE("LLVM: what the environment asks for", "[llvm]") {
+  if (no_llvm()) return;
+#if defined(__x86_64__)
+  for (const char* cpu : {"generic", "avx2", "avx512"})
+    CHECK(passes("LLVM child: less than this machine", "JAXPP_CPU", cpu));
+#endif
+  CHECK(passes("LLVM child: an unknown processor", "JAXPP_CPU", "z80"));
+  CHECK(passes("LLVM child: no such library", "JAXPP_LLVM_LIBRARY", "/nowhere/libLLVM.so"));
+  CHECK(passes("LLVM child: not a library", "JAXPP_LLVM_LIBRARY", "/etc/passwd"));
+}
+
 // ---- The cache
 
 namespace {
@@ -365,8 +421,7 @@ TEST_CASE("LLVM cache: a writer is killed", "[llvm]") {
 #define JAXPP_SANITIZER 1
 #endif
 #ifndef JAXPP_SANITIZER
-TEST_CASE("LLVM: out of memory is an error", "[llvm]") {
-  if (no_llvm()) return;
+TEST_CASE("LLVM child: out of memory", "[.]") {
   std::string large = "define void @k(ptr %p) {\n  %v0 = load double, ptr %p\n";
   for (int i = 1; i < 50000; ++i)
     large += "  %v" + std::to_string(i) + " = fadd double %v" + std::to_string(i - 1) + ", 1.0\n";
@@ -400,6 +455,11 @@ TEST_CASE("LLVM: out of memory is an error", "[llvm]") {
   }
   CHECK(errors > 0);
   CHECK(fine > 0);
+}
+TEST_CASE("LLVM: out of memory is an error", "[llvm]") {
+  if (no_llvm()) return;
+  // In a process that has no free memory left from other tests.
+  CHECK(passes("LLVM child: out of memory", "JAXPP_CACHE_BYTES", "0"));
 }
 #endif
 

@@ -183,16 +183,16 @@ class Compilation {
 
 std::string run(Compilation& c, const std::string& ir, Output output, Stages& stages) {
   {
-    Slice slice("compile", "parse");
+    Slice slice("compile", "LLVM parse");
     Stopwatch time(stages.parse);
     c.parse(ir);
   }
   {
-    Slice slice("compile", "optimize");
+    Slice slice("compile", "LLVM optimize");
     Stopwatch time(stages.optimize);
     c.optimize();
   }
-  Slice slice("compile", "generate");
+  Slice slice("compile", "LLVM generate");
   Stopwatch time(stages.generate);
   switch (output) {
     case Output::ir: return c.ir();

@@ -38,15 +38,15 @@ std::vector<std::string> folders(int version) {
     if (end > at) all.push_back(path.substr(at, end - at));
     at = end + 1;
   }
-  all.insert(all.end(), {
+  const std::string v = std::to_string(version);
 #if defined(__aarch64__)
-    "/usr/lib/aarch64-linux-gnu",
+  all.push_back("/usr/lib/aarch64-linux-gnu");
 #else
-                            "/usr/lib/x86_64-linux-gnu",
+  all.push_back("/usr/lib/x86_64-linux-gnu");
 #endif
-        "/usr/lib64", "/usr/lib", "/usr/lib/llvm-" + std::to_string(version) + "/lib",
-        "/usr/lib64/llvm" + std::to_string(version) + "/lib", "/usr/local/lib"
-  });
+  for (const char* folder : {"/usr/lib64", "/usr/lib", "/usr/local/lib"}) all.push_back(folder);
+  all.push_back("/usr/lib/llvm-" + v + "/lib");
+  all.push_back("/usr/lib64/llvm" + v + "/lib");
   return all;
 }
 
@@ -60,6 +60,10 @@ std::string identity(const std::string& path) {
 
 LlvmFile search() {
   LlvmFile f;
+#if !defined(__x86_64__)
+  f.why = "Machine code of this processor cannot be loaded yet, only of x86-64.";
+  return f;
+#endif
   if (const std::string own = variable("JAXPP_LLVM_LIBRARY"); !own.empty()) {
     f.identity = identity(own);
     if (f.identity.empty())
@@ -86,8 +90,7 @@ LlvmFile search() {
     }
   f.why =
       "libLLVM (version 19, 20 or 21) was not found.  On Debian and Ubuntu: apt install libllvm19; "
-      "anywhere: "
-      "JAXPP_LLVM_LIBRARY=/path/to/libLLVM.so.";
+      "elsewhere JAXPP_LLVM_LIBRARY=/path/to/libLLVM.so names it.";
   return f;
 }
 

@@ -32,26 +32,26 @@ struct Known {
   std::string_view name;
   void* address;
 };
+// clang-format off
 #define JAXPP_ROW(RESULT, NAME, ...) \
   {#NAME, reinterpret_cast<void*>(static_cast<RESULT (*)(__VA_ARGS__)>(::NAME))},
 #define JAXPP_UNARY(NAME) JAXPP_ROW(double, NAME, double) JAXPP_ROW(float, NAME##f, float)
 #define JAXPP_BINARY(NAME) \
   JAXPP_ROW(double, NAME, double, double) JAXPP_ROW(float, NAME##f, float, float)
 const Known kRuntime[] = {
-    JAXPP_ROW(void*, memset, void*, int, std::size_t) JAXPP_ROW(void*, memcpy, void*, const void*,
-                                                                std::size_t)
-        JAXPP_ROW(void*, memmove, void*, const void*, std::size_t) JAXPP_ROW(
-            int, memcmp, const void*, const void*, std::size_t) JAXPP_BINARY(fmod) JAXPP_BINARY(pow)
-            JAXPP_BINARY(fmin) JAXPP_BINARY(fmax) JAXPP_BINARY(atan2) JAXPP_ROW(
-                double, fma, double, double, double) JAXPP_ROW(float, fmaf, float, float, float)
-                JAXPP_ROW(double, ldexp, double, int) JAXPP_ROW(float, ldexpf, float, int)
-                    JAXPP_UNARY(sin) JAXPP_UNARY(cos) JAXPP_UNARY(tan) JAXPP_UNARY(asin)
-                        JAXPP_UNARY(acos) JAXPP_UNARY(atan) JAXPP_UNARY(sinh) JAXPP_UNARY(cosh)
-                            JAXPP_UNARY(tanh) JAXPP_UNARY(exp) JAXPP_UNARY(exp2) JAXPP_UNARY(log)
-                                JAXPP_UNARY(log2) JAXPP_UNARY(log10) JAXPP_UNARY(floor)
-                                    JAXPP_UNARY(ceil) JAXPP_UNARY(trunc) JAXPP_UNARY(rint)
-                                        JAXPP_UNARY(nearbyint) JAXPP_UNARY(round)
-                                            JAXPP_UNARY(roundeven)};
+    JAXPP_ROW(void*, memset, void*, int, std::size_t)
+    JAXPP_ROW(void*, memcpy, void*, const void*, std::size_t)
+    JAXPP_ROW(void*, memmove, void*, const void*, std::size_t)
+    JAXPP_ROW(int, memcmp, const void*, const void*, std::size_t)
+    JAXPP_ROW(double, fma, double, double, double) JAXPP_ROW(float, fmaf, float, float, float)
+    JAXPP_ROW(double, ldexp, double, int) JAXPP_ROW(float, ldexpf, float, int)
+    JAXPP_BINARY(fmod) JAXPP_BINARY(pow) JAXPP_BINARY(fmin) JAXPP_BINARY(fmax) JAXPP_BINARY(atan2)
+    JAXPP_UNARY(sin) JAXPP_UNARY(cos) JAXPP_UNARY(tan) JAXPP_UNARY(asin) JAXPP_UNARY(acos)
+    JAXPP_UNARY(atan) JAXPP_UNARY(sinh) JAXPP_UNARY(cosh) JAXPP_UNARY(tanh)
+    JAXPP_UNARY(exp) JAXPP_UNARY(exp2) JAXPP_UNARY(log) JAXPP_UNARY(log2) JAXPP_UNARY(log10)
+    JAXPP_UNARY(floor) JAXPP_UNARY(ceil) JAXPP_UNARY(trunc) JAXPP_UNARY(rint)
+    JAXPP_UNARY(nearbyint) JAXPP_UNARY(round) JAXPP_UNARY(roundeven)};
+// clang-format on
 #undef JAXPP_BINARY
 #undef JAXPP_UNARY
 #undef JAXPP_ROW

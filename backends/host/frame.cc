@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <new>
 
+#include "jaxpp/core/allocator.h"
+
 namespace jaxpp::host {
 
 constinit thread_local Stack stack;
@@ -34,6 +36,7 @@ void Stack::grow(std::size_t bytes) {
   const std::size_t n = aligned(
       std::max({bytes + kAlign, std::size_t(64) << 10, chunk ? 2 * chunk->bytes : std::size_t(0)}));
   auto* c = static_cast<Chunk*>(::operator new(n, std::align_val_t(kAlign)));
+  internal::use_huge_pages(c, n);
   *c = {chunk, n};
   use(c);
 }

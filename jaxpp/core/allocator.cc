@@ -32,8 +32,7 @@ constexpr int kLeastBits = 11, kThreadBits = 16, kMostBits = 47;
 constexpr int kThreadClasses = (kThreadBits - kLeastBits) * 8,
               kClasses = (kMostBits - kLeastBits) * 8;
 constexpr std::int64_t kThreadKeeps = 1 << 20;  // bytes
-constexpr std::int64_t kSlack = 64 << 20;
-constexpr std::size_t kHugePage = 2 << 20;
+constexpr std::int64_t kSlack = 4 << 20;
 
 struct SizeClass {
   int index;
@@ -61,7 +60,7 @@ void* system_new(std::size_t bytes) {
   if (at > begin) ::munmap(p, at - begin);
   if (at + bytes < begin + all)
     ::munmap(reinterpret_cast<void*>(at + bytes), begin + all - at - bytes);
-  ::madvise(reinterpret_cast<void*>(at), bytes, MADV_HUGEPAGE);
+  use_huge_pages(reinterpret_cast<void*>(at), bytes);
   return reinterpret_cast<void*>(at);
 }
 void system_delete(void* p, std::size_t bytes) noexcept {
@@ -183,7 +182,8 @@ class Shared {
   }
   // Blocks to be freed, outside of the lock, as a list through of_class.after.
   FreeBlock* evict() {
-    return evict_to(std::min(limit.load(std::memory_order_relaxed), most_ - in_use_ + kSlack));
+    return evict_to(
+        std::min(limit.load(std::memory_order_relaxed), most_ + most_ / 8 + kSlack - in_use_));
   }
   FreeBlock* evict_to(std::int64_t bytes) {
     FreeBlock* list = nullptr;
@@ -297,6 +297,12 @@ void* system_new_or_release(SizeClass c) {
 }
 
 }  // namespace
+
+void use_huge_pages(void* p, std::size_t bytes) noexcept {
+  const auto begin = (reinterpret_cast<std::uintptr_t>(p) + kHugePage - 1) / kHugePage * kHugePage;
+  const auto end = (reinterpret_cast<std::uintptr_t>(p) + bytes) / kHugePage * kHugePage;
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+}
 
 #ifdef __SANITIZE_ADDRESS__  // which wants to see every array end
 void* large_new(std::size_t bytes) {

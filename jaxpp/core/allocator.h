@@ -17,13 +17,17 @@ AllocatorStats allocator_stats();
 void release_memory();
 
 /// At most this much is kept of large arrays; 0: nothing is kept at all.  At first JAXPP_CACHE_BYTES, else an eighth of
-/// the machine's memory, at most a GiB.  However large it is, memory in use and kept together stays within 64 MiB of the
-/// most that was in use at once.
+/// the machine's memory, at most a GiB.  However large it is, memory in use and kept together stays within an eighth of the
+/// most that was in use at once, and 4 MiB.
 void set_cache_bytes(std::int64_t bytes);
 
 namespace internal {
 /// 64-byte aligned.  Throws Error [E64] if there is no memory, also after what is kept was given back.
 void* large_new(std::size_t bytes);
 void large_delete(void* p, std::size_t bytes) noexcept;
+
+inline constexpr std::size_t kHugePage = 2 << 20;
+/// Asks for huge pages, which are touched first 10 to 16 times faster, where whole ones fit.
+void use_huge_pages(void* p, std::size_t bytes) noexcept;
 }  // namespace internal
 }  // namespace jaxpp
