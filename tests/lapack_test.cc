@@ -69,7 +69,8 @@ TEMPLATE_TEST_CASE("factorisations", "[lapack]", float, double, std::complex<flo
     CHECK(potrf<T>(true, 0, nullptr, 1));
   }
   SECTION("getrf") {
-    for (const auto& [m, n] : std::vector<std::pair<int, int>>{{1, 1}, {7, 4}, {4, 7}, {60, 60}}) {
+    for (const auto& [m, n] :
+         std::vector<std::pair<int, int>>{{1, 1}, {7, 4}, {4, 7}, {60, 60}, {70, 90}, {90, 70}}) {
       Dense<T> a = random<T>(m, n, 2), f = a;
       const int k = std::min(m, n);
       std::vector<std::int32_t> pivots(std::size_t(k), -1);

@@ -421,7 +421,7 @@ parallel i0 < 1024
   %4 = t0[0]
   y0[i0] = %4
 )") == R"(
-parallel i0 < 1024 lanes 8
+parallel i0 < 1024 lanes 32 x4
   parallel i1 < 1024
 )");
 }
@@ -523,15 +523,15 @@ parallel i0 < 64
 )") == "\nparallel i0 < 64\n");
   // A transpose: one side is strided in any order, so it is the loads that are contiguous (a tie goes inside).
   CHECK(marks(R"(
-in x0: f32[65536]
-out y0: f32[65536]
-parallel i0 < 256
-  parallel i1 < 256
-    %0 = x0[i0+256*i1]
-    y0[256*i0+i1] = %0
+in x0: f32[10000]
+out y0: f32[10000]
+parallel i0 < 100
+  parallel i1 < 100
+    %0 = x0[i0+100*i1]
+    y0[100*i0+i1] = %0
 )") == R"(
-parallel i0 < 256
-  parallel i1 < 256 lanes 32 x2
+parallel i0 < 100
+  parallel i1 < 100 lanes 32 x2
 )");
   // Indices from data are gathers, and stores through them may meet: here scalar code is cheaper.
   CHECK(marks(R"(
@@ -584,6 +584,151 @@ parallel i0 < 4096
   CHECK(marks(text) == "\nparallel i0 < 4096 lanes 16\n");
 }
 
+TEST_CASE("tiles: loops in the order of memory") {
+  // Contiguous along the outer variable: the loops change places, and what the inner one does not change moves out.
+  CHECK(scheduled(R"(
+in x0: f32[10000]
+in x1: f32[100]
+in x2: f32[100]
+out y0: f32[10000]
+parallel i0 < 100
+  %0 = x1[i0]
+  parallel i1 < 100
+    %1 = x0[i0+100*i1]
+    %2 = x2[i1]
+    %3: f32 = mul %1 %2
+    %4: f32 = mul %3 %0
+    y0[i0+100*i1] = %4
+)") == R"(
+in x0: f32[10000]
+in x1: f32[100]
+in x2: f32[100]
+out y0: f32[10000]
+parallel i0 < 100
+  %0 = x2[i0]
+  parallel i1 < 100 lanes 32 x2
+    %1 = x1[i1]
+    %2 = x0[100*i0+i1]
+    %3: f32 = mul %2 %0
+    %4: f32 = mul %3 %1
+    y0[100*i0+i1] = %4
+)");
+  // A transpose, and what its tiles leave over.
+  const std::string transpose = R"(
+in x0: i64[19200]
+in x1: i64[160]
+out y0: i64[19200]
+parallel i0 < 160
+  %0 = x1[i0]
+  parallel i1 < 120
+    %1 = x0[i0+160*i1]
+    %2: i64 = add %0 %1
+    %3: i64 = index 3*i0+i1
+    %4: i64 = add %2 %3
+    y0[120*i0+i1] = %4
+)";
+  CHECK(marks(transpose) == R"(
+parallel i0 < 5
+  parallel i1 < 3
+    parallel i2 < 32
+      parallel i3 < 32 lanes 16 x2
+    parallel i4 < 32
+      parallel i5 < 32 lanes 16 x2
+parallel i6 < 160
+  parallel i7 < 24 lanes 8
+)");
+  const Program plain = loop_program(transpose);
+  Program p = plain;
+  schedule(p, {.max_chunks = 4});
+  plan_memory(p);
+  verify(p);
+  check_equal(plain, p, 7);
+}
+
+TEST_CASE("sums of inner loops are kept in locals") {
+  // One element, set and then added to by loops: a local of the loop around.  The order of additions is the same.
+  CHECK(scheduled(R"(
+in x0: f32[1000]
+in x1: f32[2000]
+out y0: f32[10]
+parallel i0 < 10
+  %0: f32 = 1.0
+  y0[i0] = %0
+  serial i1 < 100
+    %1 = x0[100*i0+i1]
+    y0[i0] += %1
+  serial i2 < 200
+    %2 = x1[200*i0+i2]
+    y0[i0] += %2
+)",
+                  {.vector_bytes = 0}) == R"(
+in x0: f32[1000]
+in x1: f32[2000]
+out y0: f32[10]
+parallel i0 < 10
+  local y0_sum3: f32[1]
+  %0: f32 = 1.0
+  y0_sum3[0] = %0
+  serial i1 < 100
+    %1 = x0[100*i0+i1]
+    y0_sum3[0] += %1
+  serial i2 < 200
+    %2 = x1[200*i0+i2]
+    y0_sum3[0] += %2
+  %3 = y0_sum3[0]
+  y0[i0] = %3
+)");
+  // Not at the top, where chunks need them; not what the loop reads, or combines in another way, or elsewhere.
+  const auto kept = [](const std::string& body) {
+    return scheduled("\nin x0: f32[1000]\nout y0: f32[11]\n" + body, {.vector_bytes = 0})
+               .find("_sum") == std::string::npos;
+  };
+  CHECK(kept(R"(%0: f32 = 0.0
+y0[0] = %0
+parallel i0 < 1000
+  %1 = x0[i0]
+  y0[0] += %1
+)"));
+  CHECK(!kept(R"(serial i0 < 10
+  %0: f32 = 0.0
+  y0[i0] = %0
+  serial i1 < 100
+    %1 = x0[100*i0+i1]
+    y0[i0] max= %1
+)"));
+  CHECK(kept(R"(serial i0 < 10
+  %0: f32 = 0.0
+  y0[i0] = %0
+  serial i1 < 100
+    %1 = x0[100*i0+i1]
+    y0[i0] += %1
+    y0[i0+1] += %1
+)"));
+  CHECK(kept(R"(serial i0 < 10
+  %0: f32 = 0.0
+  y0[i0] = %0
+  serial i1 < 100
+    %1 = y0[i0]
+    y0[i0] += %1
+)"));
+  CHECK(kept(R"(serial i0 < 10
+  %0: f32 = 0.0
+  y0[i0] = %0
+  %2 = y0[i0]
+  serial i1 < 100
+    %1 = x0[100*i0+i1]
+    y0[i0] += %2
+)"));
+  CHECK(kept(R"(serial i0 < 10
+  %0: f32 = 0.0
+  y0[i0] = %0
+  serial i1 < 100
+    %1 = x0[100*i0+i1]
+    y0[i0] += %1
+    y0[i0] max= %1
+)"));
+}
+
 TEST_CASE("pack: strided loads that inner loops repeat") {
   // Both loops over j read the same elements of x0: one copy.  x1 is read once by each lane, so it stays where it is.
   const std::string text = R"(
@@ -614,15 +759,14 @@ parallel i0 < 1000
   const std::string got = scheduled(text);
   INFO(got);
   CHECK(got.find(R"(
-parallel i0 < 1000 lanes 8
-  local x0_pack5: f64[10]
+  local x0_pack7: f64[10]
   parallel i1 < 10 unroll
     %0 = x0[10*i0+i1]
-    x0_pack5[i1] = %0
+    x0_pack7[i1] = %0
 )") != std::string::npos);
-  CHECK(got.find("%5 = x0_pack5[i4]") != std::string::npos);
+  CHECK(got.find("%5 = x0_pack7[i4]") != std::string::npos);
   CHECK(got.find("x1[3*i0+i5]") != std::string::npos);
-  CHECK(got.find("x0[", got.find("x0_pack5[i1] =")) == std::string::npos);
+  CHECK(got.find("x0[", got.find("x0_pack7[i1] =")) == std::string::npos);
   // What the loop writes, or reads by computed indices, stays where it is.
   auto time = [](const std::string& load) {
     return scheduled(R"(

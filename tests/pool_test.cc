@@ -89,6 +89,21 @@ TEST_CASE("sixteen threads at once", "[pool]") {
   for (auto& t : callers) t.join();
   CHECK(wrong == 0);
 }
+TEST_CASE("an exception of a chunk is the caller's", "[pool]") {
+  for (const int n : {1, 4}) {
+    Threads scope(n);
+    std::atomic<int> runs = 0;
+    const auto job = [&] {
+      parallel_for(20, [&](std::int64_t c) {
+        ++runs;
+        if (c % 7 == 3) throw Error("chunk failed");
+      });
+    };
+    CHECK(message(job) == "chunk failed");
+    CHECK(runs == 20);
+    CHECK(missed(20) == 0);
+  }
+}
 TEST_CASE("pieces of a range", "[pool]") {
   Threads scope(3);
   for (const std::int64_t n : {0, 1, 9, 10, 11, 1000}) {

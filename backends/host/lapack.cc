@@ -73,9 +73,15 @@ void getrf(std::int64_t m, std::int64_t n, T* a, std::int64_t lda, std::int32_t*
     l->getrf(&rows, &cols, a, &stride, pivots, &info);
     for (std::int64_t i = 0; i < std::min(m, n); ++i) --pivots[i];  // Fortran counts from 1
   } else {
+    const std::int64_t k = std::min(m, n);
     std::int32_t exchanges = 0;
     Eigen::internal::partial_lu_impl<T, Eigen::ColMajor, std::int32_t>::blocked_lu(
-        m, n, a, lda, pivots, exchanges);
+        m, k, a, lda, pivots, exchanges);
+    if (n > k) {  // it does not know of columns to the right
+      auto right = block(a + k * lda, m, n - k, lda);
+      for (std::int64_t i = 0; i < k; ++i) right.row(i).swap(right.row(pivots[i]));
+      trsm(true, true, Op::none, true, k, n - k, a, lda, right.data(), lda);
+    }
   }
 }
 

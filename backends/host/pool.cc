@@ -14,8 +14,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <exception>
 #include <string>
 #include <thread>
+#include <utility>
 #include "backends/host/cores.h"
 #include "jaxpp/core/error.h"
 
@@ -64,7 +66,10 @@ class Pool {
       workers_[i].signal.notify_one();  // no system call unless it sleeps
     }
     if (!work()) wait_while(finished_, 0, kCallerSpins);
+    const std::exception_ptr error = std::exchange(error_, nullptr);
+    failed_.store(false, std::memory_order_relaxed);
     busy_.store(false, std::memory_order_release);
+    if (error) std::rethrow_exception(error);
     return true;
   }
   /// A forked child has none of the threads.
@@ -80,7 +85,11 @@ class Pool {
     while (unclaimed_.load(std::memory_order_relaxed) > 0) {
       const std::int64_t c = unclaimed_.fetch_sub(1, std::memory_order_acquire);
       if (c <= 0) break;
-      run_(context_, chunks_ - c);
+      try {
+        run_(context_, chunks_ - c);
+      } catch (...) {
+        if (!failed_.exchange(true, std::memory_order_relaxed)) error_ = std::current_exception();
+      }
       ++done;
     }
     return done && left_.fetch_sub(done, std::memory_order_acq_rel) == done;
@@ -114,10 +123,12 @@ class Pool {
       0};                                          // less than 0: by workers that came too late
   alignas(64) std::atomic<std::int64_t> left_{0};  // chunks that are not done
   alignas(64) std::atomic<std::uint32_t> finished_{0};  // set by the worker that did the last one
-  alignas(64) std::atomic<bool> busy_{false};           // its holder owns what follows
+  std::atomic<bool> failed_{false};
+  alignas(64) std::atomic<bool> busy_{false};  // its holder owns what follows
   void (*run_)(void*, std::int64_t) = nullptr;
   void* context_ = nullptr;
   std::int64_t chunks_ = 0;
+  std::exception_ptr error_;  // written by who sets failed_
   int started_ = 0;
   Worker workers_[kMaxThreads];
 };
@@ -149,7 +160,13 @@ std::atomic<int> wanted_threads{0};  // 0: nobody has asked yet
 void parallel_for(std::int64_t chunks, void (*run)(void*, std::int64_t), void* context) {
   if (chunks > 1)
     if (const int n = num_threads(); n > 1 && pool().run(chunks, run, context, n)) return;
-  for (std::int64_t c = 0; c < chunks; ++c) run(context, c);
+  std::exception_ptr error;
+  for (std::int64_t c = 0; c < chunks; ++c) try {
+      run(context, c);
+    } catch (...) {
+      if (!error) error = std::current_exception();
+    }
+  if (error) std::rethrow_exception(error);
 }
 
 }  // namespace host

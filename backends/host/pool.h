@@ -17,7 +17,7 @@ inline int threads() { return num_threads(); }
 
 /// run(context, c) for c = 0 .. chunks - 1, on any threads, in any order, at the same time.  Returns when all are done;
 /// what they wrote is then visible.  Nested calls, and calls while another thread uses the pool, run in the caller.
-/// `run` must not throw.
+/// If chunks throw, the others run all the same, and the caller gets one of the exceptions.
 void parallel_for(std::int64_t chunks, void (*run)(void* context, std::int64_t chunk),
                   void* context);
 

@@ -191,6 +191,7 @@ Program Builder::run() {
   }
   equations(s);
   for (std::size_t i = 0; i < jaxpr_.outs.size(); ++i) output(s, jaxpr_.outs[i], int(i));
+  f_.merge();
   return generate(f_, int(jaxpr_.invars.size()), int(jaxpr_.outs.size()));
 }
 

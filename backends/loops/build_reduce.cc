@@ -231,8 +231,10 @@ void Builder::dot_general(Scope& s, const Equation& e) {
        {right_first ? &right : &left, right_first ? &left : &right, &contracted})
     loops.insert(loops.end(), v->params.begin(), v->params.end());
   const DType in = computing(promote_types(promote_types(l->dtype, r->dtype), t->dtype));
-  const E product = operation(
-      mul_p, in, {convert(get(s, e.in[0], ql.at), in), convert(get(s, e.in[1], r_at), in)});
+  E product = operation(mul_p, in,
+                        {convert(get(s, e.in[0], ql.at), in), convert(get(s, e.in[1], r_at), in)});
+  // A sum of one product starts from 0.0 like any other: -0.0 becomes 0.0.
+  if (k == 1 && is_inexact(in)) product = operation(add_p, in, {product, constant(in, 0)});
   y.e = converted(s, reduced(s, Combine::add, product, y.params, loops), y.params, t->dtype);
   bind(s, e.out, std::move(y));
 }

@@ -12,8 +12,9 @@
 namespace jaxpp::loops {
 namespace {
 constexpr double kCycles = 20000;  // of a work item, at least: what handing it to a thread is worth
-constexpr double kPartCycles = 16;   // to fill and combine one element of one part
+constexpr double kPartCycles = 8;  // to fill and combine a vector of one part
 constexpr double kPartsShare = 0.1;  // of the work, at most, may go into parts
+constexpr double kParts = 16;        // of a reduction, at most
 
 struct Stores {  // of one buffer in one loop, which does not own it
   std::vector<Store*> combining;
@@ -37,12 +38,15 @@ class Chunk {
       }
       for (const Store* store : s.combining)
         if (s.others || store->combine != s.combining[0]->combine) return;
-      partials += double(p_.buffers[std::size_t(buffer)].size);
+      const Buffer& b = p_.buffers[std::size_t(buffer)];
+      const double lanes = double(target_.vector_bytes) / double(width(b.dtype));
+      partials += double(b.size) / std::max(lanes, 1.);
       ++it;
     }
     double chunks =
         std::min({double(l.extent) / l.marks.lanes, cycles / kCycles, double(target_.max_chunks)});
-    if (partials) chunks = std::min(chunks, kPartsShare * cycles / (kPartCycles * partials));
+    if (partials)
+      chunks = std::min({chunks, kParts, kPartsShare * cycles / (kPartCycles * partials)});
     if (chunks < 2) return;
     std::int64_t grain = std::int64_t(std::ceil(double(l.extent) / std::floor(chunks)));
     grain = (grain + l.marks.lanes - 1) / l.marks.lanes * l.marks.lanes;

@@ -137,6 +137,51 @@ bool encloses(const Region* outer, const Region* inner) {
   return false;
 }
 
+// ---- Items that move
+void Fusion::wait(Item& it, std::vector<Item*> on) {
+  sort_by_id(on);
+  for (Item* d : on) add_dependence(it, d);
+}
+void Fusion::append(Region& b, ItemPtr it) { insert(b, b.items.end(), std::move(it)); }
+ItemPtr Fusion::take(Region& b, Item& it) {
+  if (it.kind != Item::Kind::statement) b.structured.erase(&it);
+  ItemPtr r = std::move(*it.where);
+  b.items.erase(it.where);
+  return r;
+}
+// Labels and dependences of the items of a region as they stand: hoist_lanes leaves its regions without.
+void Fusion::reorder(Region& b) {
+  struct Last {
+    std::vector<Item*> writers, readers;  // of a mutable value: the last writer, and readers since
+  };
+  std::unordered_map<int, Last> last;
+  b.structured.clear();
+  std::uint64_t order = 0;
+  for (auto& i : b.items) {
+    Item* it = i.get();
+    it->order = order += kAppend;
+    if (it->kind != Item::Kind::statement) b.structured.insert(it);
+    std::vector<Item*> on;
+    std::vector<std::pair<int, bool>> touched;
+    each_access(*it, [&](const Access& a) { touched.push_back({a.value, a.write}); });
+    std::sort(touched.begin(), touched.end());
+    touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
+    for (auto [value, writes] : touched) {
+      const Last& l = last[value];
+      const bool mut = values[std::size_t(value)].mut;
+      if (!writes || mut) on.insert(on.end(), l.writers.begin(), l.writers.end());
+      if (writes && mut) on.insert(on.end(), l.readers.begin(), l.readers.end());
+    }
+    for (auto [value, writes] : touched) {
+      Last& l = last[value];
+      if (writes && values[std::size_t(value)].mut) l = {};
+      (writes ? l.writers : l.readers).push_back(it);
+    }
+    std::erase(on, it);
+    wait(*it, std::move(on));
+  }
+}
+
 // ---- Dependences
 void Fusion::gather(Footprint& fp) {
   Item& it = *fp.item;

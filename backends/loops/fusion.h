@@ -228,10 +228,13 @@ struct Fusion {
   /// A dimension that every statement in the regions of a scan, while_ or if_ (not placed yet) carries without mixing its
   /// elements becomes a dimension of the item itself: lanes move out of time.  Appends it to dims.  False: there is none.
   bool hoist_lanes(Item&, std::vector<Dim>& dims);
+  /// When all is placed: sibling nests that one loop can run, and that share what they touch, become one.
+  void merge();
 
  private:
   struct Footprint;
   struct Lanes;
+  friend class Merge;
   int placed_ = 0;              // items so far
   std::uint64_t searches_ = 0;  // marks what a search has seen (Item::visit)
 
@@ -248,6 +251,10 @@ struct Fusion {
   ItemPtr copy(const Item&, const std::set<const Item*>& only);
   bool separate(Item&, const Lanes&, const std::vector<Dim>& dims);
   void interchange(Item&, const Lanes&, std::vector<Dim>& dims);
+  static void wait(Item&, std::vector<Item*> on);
+  static void append(Region&, ItemPtr);
+  static ItemPtr take(Region&, Item&);
+  void reorder(Region&);
 };
 
 /// Decides storage and writes the loop program.

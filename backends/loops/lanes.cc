@@ -94,7 +94,14 @@ double Lanes::in_lanes(const Load& l, const InLanes& in) {
     return kNever;
   if (gather) return kGather * in.width;
   if (own || k == 1) return 1;
-  return k ? kGather * in.width : kUniform;
+  if (!k) return kUniform;
+  // Inner loops that do not move it load the same elements again: pack() will copy them.
+  double reuse = 1;
+  for (const Loop* inner : in.inner)
+    if (!l.at.coef(inner->var)) reuse *= double(inner->extent);
+  const bool packed =
+      reuse >= kPackReuse && !std::binary_search(in.stored.begin(), in.stored.end(), l.buffer);
+  return packed ? 1 + kGather * in.width / reuse : kGather * in.width;
 }
 
 double Lanes::in_lanes(const Store& s, InLanes& in) {
@@ -125,7 +132,9 @@ double Lanes::in_lanes(const Block& b, InLanes& in) {
   };
   for (const Node& n : b) {
     if (auto* loop = n.as<Loop>()) {
+      in.inner.push_back(loop);
       cost += double(loop->extent) * in_lanes(loop->body, in);
+      in.inner.pop_back();
     } else if (auto* let = n.as<Let>()) {
       const bool v = std::any_of(let->args.begin(), let->args.end(), varying);
       for (int i = 0; i < let->results; ++i) mark(let->sym + i, v);
@@ -161,20 +170,31 @@ double Lanes::choose(Loop& l, bool in_time) {
   // memory at every step.
   if (l.order == Order::serial || w < 2 || l.extent < (in_time ? w : 2)) return cost;
   InLanes in{l, w};
+  each_node(l.body, [&](const Node& n) {
+    if (auto* s = n.as<Store>()) in.stored.push_back(s->buffer);
+  });
+  std::sort(in.stored.begin(), in.stored.end());
   const double body = in_lanes(l.body, in);
   const double lanes = std::ceil(double(l.extent) / w) * body + in.exits;
   if (!(lanes < cost)) return cost;
 
   bool leaf = true, control = false;
+  double step = 0;  // of the longest code that is repeated inside
   each_node(l.body, [&](Node& n) {
     auto* inner = n.as<Loop>();
     control |= n.as<While>() || (inner && inner->order == Order::serial);
     if (!inner) return;
     leaf = false;
     inner->marks.lanes = inner->marks.interleave = 1;
+    double work = 0;
+    for (const Node& m : inner->body) work += m.as<Loop>() ? kNever : scalar_cost(m);
+    step = std::max(step, inner->extent > target_.max_unroll ? work : kNever);
   });
-  // Several vectors in flight where one chain of operations would wait for itself.
-  int k = control ? 2 : leaf && body <= 8 ? 4 : leaf && body <= 16 ? 2 : 1;
+  // Several vectors in flight where one chain of operations would wait for itself: a short body, or sums of short terms.
+  if (leaf) step = body;
+  int k = control ? 2 : step <= 8 ? 4 : step <= 16 ? 2 : 1;
+  for (const Buffer& b : p_.buffers)  // arrays of vectors would grow with k
+    if (!control && b.role == Buffer::Role::local && b.size > 1 && inside(l, b.scope)) k = 1;
   while (k > 1 && (l.extent < 2 * k * w || (l.extent % w == 0 && l.extent % (k * w)))) k /= 2;
   l.marks.lanes = w * k;
   l.marks.interleave = k;

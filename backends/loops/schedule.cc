@@ -1,4 +1,4 @@
-// schedule.cc -- how loops are run: coalescing, lanes, packing, unrolling, chunks.
+// schedule.cc -- how loops are run: coalescing, order and tiles, sums in locals, lanes, packing, unrolling, chunks.
 //
 // Every pass changes marks, or the tree in a way that keeps what it means: the interpreter ignores marks, and a scheduled
 // program gives there what the program before gave.  The one exception is the grouping of floating-point reductions over
@@ -181,6 +181,8 @@ void unroll(Program& p, const Target& t) { Unroll{p, t.max_unroll}.block(p.body,
 // ---- All of it
 void schedule(Program& p, const Target& t) {
   coalesce(p);
+  if (t.vector_bytes > 0) tile(p);
+  accumulate(p, t);
   std::vector<double> cycles;
   {
     Lanes lanes(p, t);

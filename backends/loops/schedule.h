@@ -19,8 +19,17 @@ bool iterations_apart(Sym var, const std::vector<Affine>& indices,
 /// A guess at how often the body of a while loop runs.
 inline constexpr double kWhileTrips = 20;
 
+/// Loads of each element that make a copy inside lanes worthwhile (pack), where a load is a gather.
+inline constexpr double kPackReuse = 2;
+
 /// Joins perfectly nested loops that every index walks as one.
 void coalesce(Program&);
+
+/// Puts nested loops in the order of memory, and into tiles where there is none.
+void tile(Program&);
+
+/// Sums of inner loops are kept in locals until they are complete.
+void accumulate(Program&, const Target&);
 
 /// Which loops run as SIMD lanes: at most one on every path from the root to a leaf.
 class Lanes {
@@ -35,7 +44,9 @@ class Lanes {
   struct InLanes {  // a loop tried as lanes
     const Loop& loop;
     int width;
-    double exits = 0;  // cost of reductions over the lanes, once a loop
+    double exits = 0;                  // cost of reductions over the lanes, once a loop
+    std::vector<const Loop*> inner{};  // around the node that is looked at
+    std::vector<int> stored{};         // buffers; sorted
   };
   double choose(Loop&, bool in_time);
   double in_lanes(const Block&, InLanes&);

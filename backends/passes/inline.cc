@@ -2,9 +2,10 @@
 //
 // inline_calls does it for jit, which has no meaning of its own.  lower does it for all calls: the body of a checkpoint
 // reads its operands through optimization_barrier, so that cse does not replace the recomputation by saved values.  It also
-// drops the identities that mean something to transforms only.
+// drops the identities that mean something to transforms only, and writes factorisations of small matrices out.
 #include "backends/passes/passes.h"
 #include "backends/passes/rewriter.h"
+#include "backends/passes/small_linalg.h"
 #include "jaxpp/core/rewrite.h"
 #include "jaxpp/ops/primitives.h"
 
@@ -13,13 +14,13 @@ namespace {
 constexpr std::size_t kMaxEquations = std::size_t(1)
                                       << 20;  // shared bodies nest: inlining may grow exponentially
 
-const JaxprPtr* callee(const Equation& e, bool all) {
-  if (e.prim == &jit_p) return &e.params().as<CallParams>().jaxpr;
+JaxprPtr callee(const Equation& e, const JaxprBody& in, bool all) {
+  if (e.prim == &jit_p) return e.params().as<CallParams>().jaxpr;
   if (!all) return nullptr;
-  if (e.prim == &remat_p) return &e.params().as<RematParams>().jaxpr;
+  if (e.prim == &remat_p) return e.params().as<RematParams>().jaxpr;
   if (e.prim == &custom_jvp_call_p || e.prim == &custom_vjp_call_p)
-    return &e.params().as<CustomParams>().call_jaxpr;
-  return nullptr;
+    return e.params().as<CustomParams>().call_jaxpr;
+  return small_linalg(e, in);
 }
 
 // All variables among the operands, by one equation.
@@ -48,12 +49,12 @@ JaxprPtr inlined(const JaxprBody& j) {
       r.set(e.out, r.get(e.in[0]));
       continue;
     }
-    const JaxprPtr* call = callee(e, All);
+    const JaxprPtr call = callee(e, j, All);
     if (!call || r.to.eqns.size() > kMaxEquations) {
       r.copy(e, map_sub_jaxprs(e, [](const JaxprPtr& s) { return on_nested(name, pass, s); }));
       continue;
     }
-    const JaxprPtr body = on_nested(name, pass, *call);
+    const JaxprPtr body = on_nested(name, pass, call);
     Rewriter inner(*body);  // only its map from variables is used; equations go to r
     SmallVec<Atom, 2> operands;
     for (auto& a : e.in) operands.push_back(r.get(a));
