@@ -24,7 +24,10 @@ Array slide(const char* op, Array x, Array y, std::string_view mode, Loc loc) {
   return lax::squeeze(result, {0, 1}, loc);
 }
 void need_signals(const char* op, Array& x, Array& y, Loc loc) {
-  promote_inexact(op, x, y, loc);
+  Array both[] = {inexact(x, op, loc), inexact(y, op, loc)};
+  promote_types_of(op, both, loc);
+  x = both[0];
+  y = both[1];
   for (const Array* a : {&x, &y})
     if (a->ndim() != 1 || a->size() == 0)
       internal::fail<TypeError>(

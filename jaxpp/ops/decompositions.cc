@@ -30,14 +30,27 @@ Array scale_columns(const Array& x, const Array& v) {
 Array scale_rows(const Array& x, const Array& v) {
   return lax::mul(x, lax::broadcast_in_dim(v, x.shape(), iota_dims(std::size_t(x.ndim() - 1))));
 }
-// v[..., j] - v[..., i] as a matrix [..., i, j].
+// v[..., j] in row i, and v[..., i] in column j, of matrices [..., i, j].
+struct Pairs {
+  Array right, left;
+  explicit Pairs(const Array& v) {
+    Shape s = v.shape();
+    s.push_back(s.back());
+    Dims column = iota_dims(s.size()), row = column;
+    column.pop_back();
+    row.erase(row.size() - 2);
+    right = lax::broadcast_in_dim(v, s, row);
+    left = lax::broadcast_in_dim(v, s, column);
+  }
+};
 Array differences(const Array& v) {
-  Shape s = v.shape();
-  s.push_back(s.back());
-  Dims column = iota_dims(s.size()), row = column;
-  column.pop_back();
-  row.erase(row.size() - 2);
-  return lax::sub(lax::broadcast_in_dim(v, s, row), lax::broadcast_in_dim(v, s, column));
+  const Pairs p(v);
+  return lax::sub(p.right, p.left);
+}
+// Of the squares; as a product, which is 0 between equal elements however it is rounded.
+Array differences_of_squares(const Array& v) {
+  const Pairs p(v);
+  return lax::mul(lax::add(p.right, p.left), lax::sub(p.right, p.left));
 }
 // 1 / x, and 0 where x is 0.
 Array reciprocal(const Array& x) {
@@ -207,7 +220,7 @@ void svd_jvp(JvpRule& r) {
   if (!vectors) return;
   r.y[1] = u;
   r.y[2] = vt;
-  const Array sd = as(s, d), f_inv = as(reciprocal(differences(lax::mul(s, s))), d),
+  const Array sd = as(s, d), f_inv = as(reciprocal(differences_of_squares(s)), d),
               cs = scale_columns(c, sd), sc = scale_rows(c, sd), s_inv = reciprocal(sd);
   Array inner = lax::mul(f_inv, lax::add(cs, adjoint(cs)));
   if (is_complex(d)) {  // the phases of pairs (u, v) are free; this keeps those of v
