@@ -26,7 +26,7 @@
 //   custom_jvp, custom_vjp, checkpoint       // own derivatives; recomputation       custom.h
 //   std::cout << make_jaxpr(grad(f))(x);     // the program behind a function        make_jaxpr.h
 //   check_grads(f, x);                       // against finite differences           check_grads.h
-//   random::normal(random::key(0), {3})      // and linalg::, nn::, optim::, debug::, lax::
+//   random::normal(random::key(0), {3})      // and linalg::, fft::, nn::, optim::, debug::, lax::
 //
 // Errors are exceptions derived from jaxpp::Error and name the line of the user's expression.
 // For Eigen's matrices include jaxpp/eigen.h.
@@ -35,10 +35,12 @@
 #include "jaxpp/checkpoint.h"
 #include "jaxpp/collectives.h"
 #include "jaxpp/control.h"
+#include "jaxpp/convolve.h"
 #include "jaxpp/core/allocator.h"
 #include "jaxpp/custom.h"
 #include "jaxpp/custom_primitive.h"
 #include "jaxpp/debug.h"
+#include "jaxpp/fft.h"
 #include "jaxpp/grad.h"
 #include "jaxpp/jacobian.h"
 #include "jaxpp/jit.h"

@@ -119,9 +119,8 @@ std::vector<Dims> conv_padding(std::string_view mode, const Dims& lhs_sizes,
                                const Dims& window_sizes, const Dims& window_strides,
                                Loc = Loc::current());
 /// lhs [n, i, spatial...], rhs [o, i, spatial...]; padding "SAME" or "VALID".
-Array conv(const Array& lhs, const Array& rhs, const Dims& window_strides,
-           std::string_view padding, std::optional<DType> preferred_element_type = {},
-           Loc = Loc::current());
+Array conv(const Array& lhs, const Array& rhs, const Dims& window_strides, std::string_view padding,
+           std::optional<DType> preferred_element_type = {}, Loc = Loc::current());
 Array conv_with_general_padding(const Array& lhs, const Array& rhs, const Dims& window_strides,
                                 const std::vector<Dims>& padding, const Dims& lhs_dilation = {},
                                 const Dims& rhs_dilation = {}, Loc = Loc::current());
@@ -160,8 +159,6 @@ Array lu_pivots_to_permutation(const Array& pivots, std::int64_t permutation_siz
                                Loc = Loc::current());
 /// q, r; with pivoting also the permutation of columns, i32.
 std::vector<Array> qr(const Array& x, const QrParams& = {}, Loc = Loc::current());
-/// The packed factorization of LAPACK: reflectors below the diagonal and R, taus.
-std::pair<Array, Array> geqrf(const Array& x, Loc = Loc::current());
 /// The product of the reflectors I - tau v v^H, first columns of it as many as x has.
 Array householder_product(const Array& x, const Array& taus, Loc = Loc::current());
 /// v, w: eigenvectors (columns) and ascending eigenvalues of a symmetric (Hermitian) matrix, read from one triangle.

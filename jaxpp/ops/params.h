@@ -137,34 +137,34 @@ struct DotParams {
 /// Which dimensions of the operands and of the result mean what.  lhs_spec: (batch, feature, spatial...); rhs_spec: (output
 /// feature, input feature, spatial...); out_spec as lhs_spec.
 struct ConvDims {
-  Dims lhs_spec, rhs_spec, out_spec;
+  Dims lhs_spec = {}, rhs_spec = {}, out_spec = {};
   JAXPP_PARAMS(ConvDims, lhs_spec, rhs_spec, out_spec)
 };
 struct ConvParams {  // conv_general_dilated
   std::int64_t batch_group_count = 1;
-  ConvDims dimension_numbers;
+  ConvDims dimension_numbers = {};
   std::int64_t feature_group_count = 1;
-  Dims lhs_dilation;
-  std::vector<Dims> padding;  // [low, high] per spatial dimension; may be negative
-  std::optional<DType> preferred_element_type;
-  Dims rhs_dilation, window_strides;
+  Dims lhs_dilation = {};
+  std::vector<Dims> padding = {};  // [low, high] per spatial dimension; may be negative
+  std::optional<DType> preferred_element_type = {};
+  Dims rhs_dilation = {}, window_strides = {};
   JAXPP_PARAMS(ConvParams, batch_group_count, dimension_numbers, feature_group_count, lhs_dilation,
                padding, preferred_element_type, rhs_dilation, window_strides)
 };
 
 // ---- Windows
 struct WindowParams {  // reduce_window_sum, reduce_window_max, reduce_window_min
-  Dims base_dilation;
-  std::vector<Dims> padding;  // [low, high] per dimension
-  Dims window_dilation, window_dimensions, window_strides;
+  Dims base_dilation = {};
+  std::vector<Dims> padding = {};  // [low, high] per dimension
+  Dims window_dilation = {}, window_dimensions = {}, window_strides = {};
   JAXPP_PARAMS(WindowParams, base_dilation, padding, window_dilation, window_dimensions,
                window_strides)
 };
 struct ReduceWindowParams {  // operands: N arrays, N inits; jaxpr takes (acc..., x...)
-  Dims base_dilation;
-  JaxprPtr jaxpr;
-  std::vector<Dims> padding;
-  Dims window_dilation, window_dimensions, window_strides;
+  Dims base_dilation = {};
+  JaxprPtr jaxpr = {};
+  std::vector<Dims> padding = {};
+  Dims window_dilation = {}, window_dimensions = {}, window_strides = {};
   JAXPP_PARAMS(ReduceWindowParams, base_dilation, jaxpr, padding, window_dilation,
                window_dimensions, window_strides)
 };
@@ -174,16 +174,16 @@ inline std::span<const char* const> enum_names(SelectPrim) {
   return n;
 }
 struct SelectAndScatterParams {  // select_and_scatter_add
-  std::vector<Dims> padding;
+  std::vector<Dims> padding = {};
   SelectPrim select_prim = SelectPrim::ge;
-  Dims window_dimensions, window_strides;
+  Dims window_dimensions = {}, window_strides = {};
   JAXPP_PARAMS(SelectAndScatterParams, padding, select_prim, window_dimensions, window_strides)
 };
 struct SelectAndGatherParams {  // select_and_gather_add
-  Dims base_dilation;
-  std::vector<Dims> padding;
+  Dims base_dilation = {};
+  std::vector<Dims> padding = {};
   SelectPrim select_prim = SelectPrim::ge;
-  Dims window_dilation, window_dimensions, window_strides;
+  Dims window_dilation = {}, window_dimensions = {}, window_strides = {};
   JAXPP_PARAMS(SelectAndGatherParams, base_dilation, padding, select_prim, window_dilation,
                window_dimensions, window_strides)
 };
@@ -195,7 +195,7 @@ inline std::span<const char* const> enum_names(FftType) {
   return n;
 }
 struct FftParams {  // over the last dimensions, as many as there are lengths
-  Dims fft_lengths;
+  Dims fft_lengths = {};
   FftType fft_type = FftType::FFT;
   JAXPP_PARAMS(FftParams, fft_lengths, fft_type)
 };
@@ -258,12 +258,12 @@ struct QrParams {
 };
 struct EighParams {
   bool lower = true, sort_eigenvalues = true;
-  std::optional<Dims> subset_by_index;  // [first, last)
+  std::optional<Dims> subset_by_index = {};  // [first, last)
   JAXPP_PARAMS(EighParams, lower, sort_eigenvalues, subset_by_index)
 };
 struct SvdParams {
   bool compute_uv = true, full_matrices = true;
-  std::optional<Dims> subset_by_index;  // [first, last)
+  std::optional<Dims> subset_by_index = {};  // [first, last)
   JAXPP_PARAMS(SvdParams, compute_uv, full_matrices, subset_by_index)
 };
 struct EigParams {

@@ -38,8 +38,7 @@ extern const Primitive gather_p, scatter_p, scatter_add_p, scatter_sub_p, scatte
 // linalg.cc
 extern const Primitive cholesky_p, triangular_solve_p, lu_p, lu_pivots_to_permutation_p;
 // decompositions.cc, tridiagonal.cc
-extern const Primitive geqrf_p, householder_product_p, qr_p, eigh_p, svd_p, eig_p,
-    tridiagonal_solve_p;
+extern const Primitive householder_product_p, qr_p, eigh_p, svd_p, eig_p, tridiagonal_solve_p;
 // random.cc
 extern const Primitive threefry2x32_p;
 // calls.cc, scan.cc, while.cc, cond.cc, custom.cc (transforms/)
