@@ -139,19 +139,21 @@ Tables chosen() {
   return t;
 }
 #undef JAXPP_TAKE
-// Kernels run after they are installed, and that fills it.
-Tables tables;
+const Tables& tables() {
+  static const Tables t = chosen();
+  return t;
+}
 
 template <UnaryRow row>
 void unary_kernel(Args x, Params, Array* z) {
-  tables.unary[row][std::size_t(x[0].dtype())](x[0].data<char>(), z->data<char>(), z->size());
+  tables().unary[row][std::size_t(x[0].dtype())](x[0].data<char>(), z->data<char>(), z->size());
 }
 template <auto row>
 BinaryLoop binary_loop_for(DType d) {
   if constexpr (std::is_same_v<decltype(row), BinaryRow>)
-    return tables.binary[row][std::size_t(d)];
+    return tables().binary[row][std::size_t(d)];
   else
-    return tables.compare[row][std::size_t(d)];
+    return tables().compare[row][std::size_t(d)];
 }
 template <auto row>
 void binary_kernel(Args x, Params, Array* z) {
@@ -164,7 +166,7 @@ void binary_kernel(Args x, Params, Array* z) {
 }
 template <UnaryRow row>
 BlockOp unary_op(Params, std::span<const DType> x, DType) {
-  return tables.unary[row][std::size_t(x[0])];
+  return tables().unary[row][std::size_t(x[0])];
 }
 template <auto row>
 BlockOp binary_op(Params, std::span<const DType> x, DType) {
@@ -172,7 +174,6 @@ BlockOp binary_op(Params, std::span<const DType> x, DType) {
 }
 
 void install_rows() {
-  tables = chosen();
 #define UNARY(id, ...) install<unary_kernel<UnaryRow::id##_row>, 1>(id##_p);
 #define BINARY(id, ...) install<binary_kernel<BinaryRow::id##_row>, 3>(id##_p);
 #define COMPARE(id, ...) install<binary_kernel<CompareRow::id##_row>, 3>(id##_p);
