@@ -1,7 +1,7 @@
 // backend.cc -- the executors behind jaxpp/core/backend.h: kernels for eager execution, loop programs for jaxprs.
 #include "backends/cuda/cuda.h"
 #include "backends/eager/kernels.h"
-#include "backends/loops/executable.h"
+#include "backends/cpu/executable.h"
 
 namespace jaxpp::internal {
 namespace {
@@ -14,13 +14,17 @@ void install_kernels() {
   install_dot_kernels();
   install_indexing_kernels();
   install_linalg_kernels();
+  install_conv_kernels();
+  install_fft_kernels();
+  install_window_kernels();
+  install_decomposition_kernels();
   install_random_kernels();
   install_control_kernels();
   install_call_kernels();
 }
 
-std::shared_ptr<const Executable> compile(const JaxprBody& j, Device device) {
-  return device == cpu() ? compile_for_cpu(j) : cuda::compile(j, device);
+std::shared_ptr<const Executable> compile(const JaxprBody& j, const CompileTarget& target) {
+  return target.device == cpu() ? compile_for_cpu(j, target) : cuda::compile(j, target.device);
 }
 std::vector<Device> list_devices(Device::Platform p, std::string* why) {
   if (p == Device::Platform::cpu) return {cpu()};

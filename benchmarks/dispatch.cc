@@ -4,25 +4,23 @@ using namespace jaxpp;
 
 namespace {
 const auto f = [](Array x) { return sin(x) * x; };
-}
+const auto twice_plus_one = [](std::vector<Array> v) {
+  for (Array& x : v) x = x * 2 + 1;
+  return v;
+};
+}  // namespace
 
 void bench::register_dispatch() {
-  workload(
-      "D1", 0, [] { return [f = jit(f), x = Array(0.5f)] { return f(x); }; }, 0.1);
-  workload("D2", 0, [] { return [f = jit(grad(f)), x = Array(0.5f)] { return f(x); }; });
-  workload("D3", 0, [] { return [f = grad(f), x = Array(0.5f)] { return f(x); }; });
-  workload(
-      "D4", 0,
-      [] {
-        std::vector<Array> xs;
-        for (int k = 0; k < 100; ++k) xs.push_back(random_array(std::uint64_t(100 + k), {8}));
-        auto twice_plus_one = jit([](std::vector<Array> v) {
-          for (Array& x : v) x = x * 2 + 1;
-          return v;
-        });
-        return [=] { return twice_plus_one(xs); };
-      },
-      3);
-  workload("D5", 0,
-           [] { return [x = random_array(1, {8}), y = random_array(2, {8})] { return x + y; }; });
+  add("D1", 0, {.bar_us = 0.1}, [] { return run(jit(f), Array(0.5f)); });
+  add("D2", 0, {}, [] { return run(jit(grad(f)), Array(0.5f)); });
+  add("D3", 0, {}, [] { return run(grad(f), Array(0.5f)); });
+  add("D4", 0, {.bar_us = 3}, [] {
+    std::vector<Array> xs;
+    for (std::uint64_t k = 0; k < 100; ++k) xs.push_back(random_array(100 + k, {8}));
+    return run(jit(twice_plus_one), xs);
+  });
+  add("D5", 0, {}, [] {
+    return run([](const Array& x, const Array& y) { return x + y; }, random_array(1, {8}),
+               random_array(2, {8}));
+  });
 }

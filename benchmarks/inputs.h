@@ -1,5 +1,6 @@
 // inputs.h -- inputs and checksums of workloads.md: exact functions of an index, the same bits in every language.
 #pragma once
+#include <cmath>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -28,9 +29,27 @@ jaxpp::Array fill(const jaxpp::Shape& shape, F fn) {
   for (std::size_t i = 0; i < v.size(); ++i) v[i] = T(fn(i));
   return jaxpp::Array(std::span<const T>(v), shape);
 }
-/// R(seed, shape) in f32.
-inline jaxpp::Array random_array(std::uint64_t seed, const jaxpp::Shape& shape) {
-  return fill<float>(shape, [=](std::size_t i) { return random(seed, i); });
+/// low + scale * R(seed, shape).   affine(21, {n}, 100, 20)
+template <class T = float>
+jaxpp::Array affine(std::uint64_t seed, const jaxpp::Shape& shape, double low, double scale) {
+  return fill<T>(shape, [=](std::size_t i) { return low + scale * random(seed, i); });
+}
+/// R(seed, shape).
+template <class T = float>
+jaxpp::Array random_array(std::uint64_t seed, const jaxpp::Shape& shape) {
+  return affine<T>(seed, shape, 0, 1);
+}
+/// The weights of a layer: R(seed, (in, out)) / sqrt(in).
+inline jaxpp::Array dense(std::uint64_t seed, std::int64_t in, std::int64_t out) {
+  return affine(seed, {in, out}, 0, std::pow(double(in), -0.5));
+}
+/// floor(limit * U(seed, i)): indices below limit.
+inline jaxpp::Array random_indices(std::uint64_t seed, std::int64_t n, std::int64_t limit) {
+  return fill<std::int32_t>({n}, [=](std::size_t i) { return std::floor(unit(seed, i) * limit); });
+}
+/// i mod classes.
+inline jaxpp::Array labels(std::int64_t n, std::int64_t classes) {
+  return fill<std::int32_t>({n}, [=](std::size_t i) { return double(i % std::size_t(classes)); });
 }
 
 struct Checksum {

@@ -25,24 +25,25 @@ JaxprPtr program_of_2000() {
 }  // namespace
 
 void bench::register_speed() {
-  row("malloc_free_64", 0, [] {
+  add("malloc_free_64", 0, {}, [] {
     return [] {
       void* p = std::malloc(64);
-      benchmark::DoNotOptimize(p);
+      keep(p);
       std::free(p);
       return 0;
     };
   });
-  row("eager_add", 0.04, [] { return [x = Array(2.0), y = Array(3.0)] { return x + y; }; });
-  row("eager_grad", 1, [] { return [g = grad(f), x = Array(2.0)] { return g(x); }; });
-  row("eager_grad3", 8, [] { return [g = grad(grad(grad(f))), x = Array(2.0)] { return g(x); }; });
-  row("eager_vmap8", 0.5,
-      [] { return [v = vmap(f), x = random_array(3, {8}).astype(f64)] { return v(x); }; });
-  row(
-      "trace_equation", 0.15, [] { return [t = make_jaxpr(chain)] { return t(2.0); }; }, 1000,
-      "of 1000");
-  row(
-      "loop_build", 20,
+  add("eager_add", 0, {.bar_us = 0.04},
+      [] { return [x = Array(2.0), y = Array(3.0)] { return x + y; }; });
+  add("eager_grad", 0, {.bar_us = 1}, [] { return run(grad(f), Array(2.0)); });
+  add("eager_grad3", 0, {.bar_us = 8}, [] { return run(grad(grad(grad(f))), Array(2.0)); });
+  add("eager_vmap8", 0, {.bar_us = 0.5}, [] { return run(vmap(f), random_array<double>(3, {8})); });
+  add("trace_equation", 0, {.bar_us = 0.15, .per_call = 1000, .note = "of 1000"},
+      [] { return [t = make_jaxpr(chain)] { return t(2.0).body() != nullptr; }; });
+  add("loop_build", 0,
+      {.bar_us = 20,
+       .per_call = double(program_of_2000()->eqns.size()),
+       .note = "an equation: build, schedule, plan"},
       [] {
         return [j = program_of_2000()] {
           loops::Program p = loops::build(*j);
@@ -50,7 +51,6 @@ void bench::register_speed() {
           loops::plan_memory(p);
           return int(p.body.size());
         };
-      },
-      double(program_of_2000()->eqns.size()), "an equation: build, schedule, plan");
-  row("jit_call", 0.1, [] { return [j = jit(f), x = Array(2.0)] { return j(x); }; });
+      });
+  add("jit_call", 0, {.bar_us = 0.1}, [] { return run(jit(f), Array(2.0)); });
 }

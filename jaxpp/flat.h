@@ -68,23 +68,30 @@ class JitCache {
   std::unique_ptr<State> state;
   std::atomic<const Entry*> last{nullptr};
 };
+struct JitTarget {
+  std::optional<Device> device{};  // none: where an argument is, or default_device()
+  bool contract = true;
+};
 /// Calls f through the cache.  donate: x is owned by the call, leaves that nobody else holds may be overwritten (false:
 /// x is borrowed).  When f is traced it sets *out_tree; when it is not, *out_tree is set to what it was when the cached
 /// entry was traced (left alone if that was null).
-/// device: where to run; by default where an argument is, or default_device().
 void jit_flat(JitCache&, const char* name, FlatFn f, std::span<Array> x, const StaticKey&,
-              std::shared_ptr<const void>* out_tree, Results& y, bool donate,
-              const std::optional<Device>& device, Loc loc);
+              std::shared_ptr<const void>* out_tree, Results& y, bool donate, const JitTarget&,
+              Loc loc);
 /// Compiles for these arguments without running.
 struct CompiledProgram {
   JaxprPtr jaxpr;  // owns the executable
   const struct Executable* executable = nullptr;
+  std::vector<Array> consts{};  // captured arrays: the first inputs of the program
 };
 CompiledProgram jit_compile_flat(JitCache&, const char* name, FlatFn f, Args x, const StaticKey&,
-                                 std::shared_ptr<const void>* out_tree,
-                                 const std::optional<Device>& device, Loc loc);
+                                 std::shared_ptr<const void>* out_tree, const JitTarget&, Loc loc);
 std::string loops_text(const CompiledProgram&);
 std::string cuda_text(const CompiledProgram&);
+std::string llvm_text(const CompiledProgram&);
+std::string assembly_text(const CompiledProgram&);
+CompileTimes compile_times(const CompiledProgram&);
+void call_raw(const CompiledProgram&, const void* const* in, void* const* out);
 MemoryUse memory_use(const CompiledProgram&);
 CostEstimate cost_estimate(const CompiledProgram&);
 Jaxpr make_jaxpr_flat(FlatFn f, Types in, Loc loc);

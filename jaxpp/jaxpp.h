@@ -35,6 +35,7 @@
 #include "jaxpp/checkpoint.h"
 #include "jaxpp/collectives.h"
 #include "jaxpp/control.h"
+#include "jaxpp/core/allocator.h"
 #include "jaxpp/custom.h"
 #include "jaxpp/custom_primitive.h"
 #include "jaxpp/debug.h"

@@ -15,6 +15,7 @@ namespace jaxpp {
 struct JitOptions {
   std::optional<Device> device{};  ///< where to run: where an argument is, or default_device()
   bool donate = true;              ///< may reuse the buffers of arguments that are moved in
+  bool contract = true;            ///< x * y + z may be one fused operation (CPU)
   std::string name = "f";          ///< in jaxprs and messages
 };
 
@@ -176,7 +177,7 @@ struct Jit {
     internal::JitTracer<F, decltype(in)> run{f, in};
     internal::Results y;
     internal::jit_flat(*cache, options.name.c_str(), internal::flat(run), in.arrays(), in.key(),
-                       &run.tree, y, in.donate, options.device, loc);
+                       &run.tree, y, in.donate, {options.device, options.contract}, loc);
     return internal::rebuild<typename decltype(in)::R>(run.tree.get(), y);
   }
   /// Traces and compiles for arguments like these, without running: the first call is then as fast
@@ -185,9 +186,9 @@ struct Jit {
   Compiled<F> compile(A&&... a) const {
     internal::CallArgs<F, A&&...> in(false, std::forward<A>(a)...);
     internal::JitTracer<F, decltype(in)> run{f, in};
-    return {*this,
-            internal::jit_compile_flat(*cache, options.name.c_str(), internal::flat(run),
-                                       in.arrays(), in.key(), &run.tree, options.device, loc)};
+    return {*this, internal::jit_compile_flat(*cache, options.name.c_str(), internal::flat(run),
+                                              in.arrays(), in.key(), &run.tree,
+                                              {options.device, options.contract}, loc)};
   }
   /// One line for each compilation so far: for which types, and what differed from the nearest
   /// earlier ones.
@@ -205,6 +206,18 @@ struct Compiled : Jit<F> {
   std::string loops() const { return internal::loops_text(program); }
   /// The CUDA kernels, or "" if it was compiled for the CPU.
   std::string cuda() const { return internal::cuda_text(program); }
+  /// LLVM IR as it is compiled, and the machine code; "" on a GPU, or where there is no LLVM.
+  std::string llvm() const { return internal::llvm_text(program); }
+  std::string assembly() const { return internal::assembly_text(program); }
+  CompileTimes times() const { return internal::compile_times(program); }
+  /// Runs it on memory: in[i] are the elements of the i-th array of the arguments, out[k] has room
+  /// for those of the k-th array of the result, all row-major, and no output overlaps anything.  A
+  /// few nanoseconds beside the work itself; nothing is checked or allocated; thread-safe.  CPU only.
+  ///   step.call({x.data(), u.data()}, {y.data()});
+  void call(const void* const* in, void* const* out) const { internal::call_raw(program, in, out); }
+  void call(std::initializer_list<const void*> in, std::initializer_list<void*> out) const {
+    internal::call_raw(program, in.begin(), out.begin());
+  }
   MemoryUse memory() const { return internal::memory_use(program); }  ///< bytes
   CostEstimate cost() const { return internal::cost_estimate(program); }
 };

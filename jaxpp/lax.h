@@ -86,9 +86,52 @@ std::pair<Array, Array> top_k(const Array& x, std::int64_t k, std::int64_t axis 
 std::vector<Array> reduce(internal::Args x, internal::Args init, const JaxprPtr& jaxpr,
                           const Dims& dimensions, Loc = Loc::current());
 
+// ---- Windows
+/// Sum (greatest, least element) of every window.  Empty strides and dilations are 1, empty padding is none.
+Array reduce_window_sum(const Array& x, const WindowParams&, Loc = Loc::current());
+Array reduce_window_max(const Array& x, const WindowParams&, Loc = Loc::current());
+Array reduce_window_min(const Array& x, const WindowParams&, Loc = Loc::current());
+/// Any associative operation with its neutral element: jaxpr takes (acc..., x...).
+std::vector<Array> reduce_window(internal::Args x, internal::Args init, const ReduceWindowParams&,
+                                 Loc = Loc::current());
+/// Adds each element of source to the element of x's window that select_prim picks (the first one on ties).
+Array select_and_scatter_add(const Array& source, const Array& x, const SelectAndScatterParams&,
+                             Loc = Loc::current());
+/// The element of tangents at the place that select_prim picks in x's window.
+Array select_and_gather_add(const Array& tangents, const Array& x, const SelectAndGatherParams&,
+                            Loc = Loc::current());
+
 // ---- Contraction, indexing
 Array dot_general(const Array& x, const Array& y, const DotDims&,
                   std::optional<DType> preferred_element_type = {}, Loc = Loc::current());
+/// Dimension numbers from letters: N batch, C feature of lhs and result; O, I output and input feature of rhs; every
+/// other letter a spatial dimension, in rhs's order.  conv_dimension_numbers("NHWC", "HWIO", "NHWC")
+ConvDims conv_dimension_numbers(std::string_view lhs, std::string_view rhs, std::string_view out,
+                                Loc = Loc::current());
+/// The cross-correlation of lhs with rhs: result[n, o, p] = sum over i, k of lhs[n, i, p stride + k dilation - low] rhs[o, i, k].
+/// Empty parameters mean their usual values: strides and dilations 1, no padding, dimensions (batch, feature, spatial...)
+/// and (output feature, input feature, spatial...).  lhs_dilation puts zeros between lhs's elements; with groups, features
+/// (or batches) of lhs only meet the output features of their own group.
+Array conv_general_dilated(const Array& lhs, const Array& rhs, const ConvParams& = {},
+                           Loc = Loc::current());
+/// [low, high] per spatial dimension for "VALID" (none) or "SAME" (as many results as inputs / strides).
+std::vector<Dims> conv_padding(std::string_view mode, const Dims& lhs_sizes,
+                               const Dims& window_sizes, const Dims& window_strides,
+                               Loc = Loc::current());
+/// lhs [n, i, spatial...], rhs [o, i, spatial...]; padding "SAME" or "VALID".
+Array conv(const Array& lhs, const Array& rhs, const Dims& window_strides,
+           std::string_view padding, std::optional<DType> preferred_element_type = {},
+           Loc = Loc::current());
+Array conv_with_general_padding(const Array& lhs, const Array& rhs, const Dims& window_strides,
+                                const std::vector<Dims>& padding, const Dims& lhs_dilation = {},
+                                const Dims& rhs_dilation = {}, Loc = Loc::current());
+/// The "transposed" (fractionally strided) convolution: what the gradient of a convolution with these strides computes.
+/// Empty dimension numbers: lhs [n, spatial..., i], rhs [spatial..., i, o].  transpose_kernel flips rhs and swaps its features.
+Array conv_transpose(const Array& lhs, const Array& rhs, const Dims& strides,
+                     std::string_view padding, const Dims& rhs_dilation = {},
+                     const ConvDims& dimension_numbers = {}, bool transpose_kernel = false,
+                     Loc = Loc::current());
+Array fft(const Array& x, FftType, const Dims& fft_lengths, Loc = Loc::current());
 Array gather(const Array& x, const Array& indices, const GatherParams&, Loc = Loc::current());
 Array scatter(const Array& x, const Array& indices, const Array& updates, const ScatterParams&,
               Loc = Loc::current());
@@ -115,6 +158,21 @@ Array triangular_solve(const Array& a, const Array& b, const TriangularSolvePara
 std::vector<Array> lu(const Array& x, Loc = Loc::current());  // lu, pivots, permutation
 Array lu_pivots_to_permutation(const Array& pivots, std::int64_t permutation_size,
                                Loc = Loc::current());
+/// q, r; with pivoting also the permutation of columns, i32.
+std::vector<Array> qr(const Array& x, const QrParams& = {}, Loc = Loc::current());
+/// The packed factorization of LAPACK: reflectors below the diagonal and R, taus.
+std::pair<Array, Array> geqrf(const Array& x, Loc = Loc::current());
+/// The product of the reflectors I - tau v v^H, first columns of it as many as x has.
+Array householder_product(const Array& x, const Array& taus, Loc = Loc::current());
+/// v, w: eigenvectors (columns) and ascending eigenvalues of a symmetric (Hermitian) matrix, read from one triangle.
+std::pair<Array, Array> eigh(const Array& x, const EighParams& = {}, Loc = Loc::current());
+/// s, or s, u, vt.
+std::vector<Array> svd(const Array& x, const SvdParams& = {}, Loc = Loc::current());
+/// w, then left and right eigenvectors as asked for; complex.
+std::vector<Array> eig(const Array& x, const EigParams& = {}, Loc = Loc::current());
+/// x with the tridiagonal T x = b.   dl, d, du: [..., n], dl[0] and du[n - 1] unused; b: [..., n, m]
+Array tridiagonal_solve(const Array& dl, const Array& d, const Array& du, const Array& b,
+                        Loc = Loc::current());
 std::pair<Array, Array> threefry2x32(const Array& k0, const Array& k1, const Array& x0,
                                      const Array& x1, Loc = Loc::current());
 

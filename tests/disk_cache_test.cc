@@ -65,6 +65,14 @@ TEST_CASE("SHA-256: the examples of FIPS 180-4") {
         "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1");
   CHECK(hex(sha256(std::string(1000000, 'a'))) ==
         "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+  // With and without the processor's instructions.
+  std::string growing;
+  for (int i = 0; i < 300; ++i) {
+    Sha256 words(Sha256::With::words);
+    words.add(growing);
+    REQUIRE(words.digest() == sha256(growing));
+    growing += char(i * 37);
+  }
   // In pieces of any size.
   std::string text;
   for (int i = 0; i < 300; ++i) text += char(i * 7);

@@ -45,13 +45,13 @@ TEST_CASE("linalg: cholesky") {
 TEST_CASE("linalg: triangular_solve, all flags") {
   for (DType d : {f64, c128})
     for (int flags = 0; flags < 32; ++flags)
-      for (std::int64_t n : {1, 3, 40}) {
+      for (const auto& [n, m] : std::vector<std::pair<std::int64_t, std::int64_t>>{
+               {1, 5}, {3, 5}, {40, 5}, {40, 1}, {30, 200}}) {
         const TriangularSolveParams p{.conjugate_a = bool(flags & 1),
                                       .left_side = bool(flags & 2),
                                       .lower = bool(flags & 4),
                                       .transpose_a = bool(flags & 8),
                                       .unit_diagonal = bool(flags & 16)};
-        const std::int64_t m = 5;
         const Array full = normal(1, {n, n}, d) / double(n) + eye(n, d);
         const Array b = normal(2, p.left_side ? Shape{n, m} : Shape{m, n}, d);
         const Array x = lax::triangular_solve(full, b, p);
@@ -60,12 +60,15 @@ TEST_CASE("linalg: triangular_solve, all flags") {
         if (p.unit_diagonal) a = a + eye(n, d);
         if (p.transpose_a) a = transposed(a);
         if (p.conjugate_a && is_complex(d)) a = conj(a);
-        INFO("flags " << flags << ", n " << n);
+        INFO("flags " << flags << ", n " << n << ", m " << m);
         CHECK(distance(p.left_side ? matmul(a, x) : matmul(x, a), b) < 1e-11);
         if (n == 3)
           check_grads([p](Array u, Array v) { return lax::triangular_solve(u, v, p); },
                       std::tuple(full, b), {.order = 2});
       }
+  const Array halves = lax::triangular_solve((2 * eye(30, f64)).astype(bf16), ones({30, 2}, bf16),
+                                             {.left_side = true});
+  CHECK(array_equal(halves, full({30, 2}, 0.5, bf16)));
   const auto solve = [](Array a, Array b) {
     return lax::triangular_solve(a, b, {.left_side = true, .lower = true});
   };

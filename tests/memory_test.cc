@@ -43,11 +43,17 @@ namespace {
 constexpr std::int64_t kSize = 1 << 17;  // f64: a MiB
 constexpr std::int64_t kMiB = 1 << 20;
 
+// What the allocator of arrays keeps would not be counted when it is used again: it keeps nothing here.
+struct KeepNothing {
+  KeepNothing() { set_cache_bytes(0); }
+  ~KeepNothing() { set_cache_bytes(1 << 30); }
+};
 struct Used {
   std::int64_t allocations, bytes;  // bytes: the most at a time beyond what was there
 };
 template <class F>
 Used used(F f) {
+  const KeepNothing plain;
   const std::int64_t count = allocations, base = live;
   most = base;
   f();

@@ -35,7 +35,7 @@ const std::map<std::string, const char*> kNoSample = {
 
 std::vector<Sample> all_samples() {
   std::vector<Sample> all = elementwise_samples();
-  for (auto* more : {&structural_samples, &call_samples})
+  for (auto* more : {&structural_samples, &analysis_samples, &call_samples})
     for (auto& s : more()) all.push_back(std::move(s));
   return all;
 }
@@ -78,4 +78,7 @@ TEST_CASE("every primitive has rules, a kernel and a sample", "[rules]") {
 
 TEST_CASE("rules of elementwise primitives", "[rules]") { run(elementwise_samples()); }
 TEST_CASE("rules of structural primitives", "[rules]") { run(structural_samples()); }
+TEST_CASE("rules of convolutions, windows, transforms, decompositions", "[rules]") {
+  run(analysis_samples());
+}
 TEST_CASE("rules of calls, callbacks and collectives", "[rules]") { run(call_samples()); }

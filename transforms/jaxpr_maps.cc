@@ -124,39 +124,46 @@ std::shared_ptr<const LinearJaxpr> linearize_jaxpr(const JaxprBody& j, const Mas
 }
 
 std::shared_ptr<const TransposedJaxpr> transpose_jaxpr(const JaxprBody& j, const Mask& known,
-                                                       const Mask& ct_nonzero, bool instantiated) {
-  return j.memo<TransposedJaxpr>(key(instantiated ? "T+" : "T", {&known, &ct_nonzero}), [&] {
-    std::vector<Type> in, types = j.in_types(), outs = j.out_types();
-    for (std::size_t i = 0; i < known.size(); ++i)
-      if (known[i]) in.push_back(types[i]);
-    for (std::size_t i = 0; i < ct_nonzero.size(); ++i)
-      if (ct_nonzero[i]) in.push_back(outs[i]);
-    TransposedJaxpr r;
-    r.jaxpr = staged(in, [&](Args x, Results& out) {
-      Borrowed values, ct;
-      std::size_t k = 0;
-      for (bool b : known) {
-        if (b)
-          values.push(x[k++]);
-        else
-          values.push(nullptr);
-      }
-      for (bool b : ct_nonzero) {
-        if (b)
-          ct.push(x[k++]);
-        else
-          ct.push(nullptr);
-      }
-      SmallVec<Array, 4> in_ct(types.size());
-      backward_pass(j, values, ct, in_ct.data());
-      for (std::size_t i = 0; i < types.size(); ++i)
-        if (!known[i]) {
-          r.active.push_back(in_ct[i].defined() || instantiated);
-          if (r.active.back()) out.push_back(instantiate(in_ct[i], types[i]));
-        }
-    });
-    return r;
-  });
+                                                       const Mask& ct_nonzero, bool instantiated,
+                                                       const Mask& added_to) {
+  return j.memo<TransposedJaxpr>(key(instantiated ? "T+" : "T", {&known, &ct_nonzero, &added_to}),
+                                 [&] {
+                                   std::vector<Type> in, types = j.in_types(), outs = j.out_types();
+                                   for (std::size_t i = 0; i < known.size(); ++i)
+                                     if (known[i]) in.push_back(types[i]);
+                                   for (std::size_t i = 0; i < ct_nonzero.size(); ++i)
+                                     if (ct_nonzero[i]) in.push_back(outs[i]);
+                                   for (std::size_t i = 0; i < types.size(); ++i)
+                                     if (forced(added_to, i)) in.push_back(types[i]);
+                                   TransposedJaxpr r;
+                                   r.jaxpr = staged(in, [&](Args x, Results& out) {
+                                     Borrowed values, ct;
+                                     std::size_t k = 0;
+                                     for (bool b : known) {
+                                       if (b)
+                                         values.push(x[k++]);
+                                       else
+                                         values.push(nullptr);
+                                     }
+                                     for (bool b : ct_nonzero) {
+                                       if (b)
+                                         ct.push(x[k++]);
+                                       else
+                                         ct.push(nullptr);
+                                     }
+                                     SmallVec<Array, 4> in_ct(types.size());
+                                     for (std::size_t i = 0; i < types.size(); ++i)
+                                       if (forced(added_to, i)) in_ct[i] = x[k++];
+                                     backward_pass(j, values, ct, in_ct.data());
+                                     for (std::size_t i = 0; i < types.size(); ++i)
+                                       if (!known[i]) {
+                                         r.active.push_back(in_ct[i].defined() || instantiated);
+                                         if (r.active.back())
+                                           out.push_back(instantiate(in_ct[i], types[i]));
+                                       }
+                                   });
+                                   return r;
+                                 });
 }
 
 std::shared_ptr<const BatchedJaxpr> batch_jaxpr(const JaxprBody& j, std::int64_t size,

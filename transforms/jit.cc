@@ -181,7 +181,7 @@ Device place(const std::optional<Device>& wanted, Args x) {
 
 void jit_flat(JitCache& cache, const char* name, FlatFn f, std::span<Array> x,
               const StaticKey& statics, std::shared_ptr<const void>* out_tree, Results& y,
-              bool donate, const std::optional<Device>& device, Loc loc) {
+              bool donate, const JitTarget& target, Loc loc) {
   std::shared_ptr<const Entry> hold;
   const Entry* e = entry_for(cache, name, f, x, statics, out_tree, hold, loc);
   if (out_tree && e->out_tree) *out_tree = e->out_tree;
@@ -190,7 +190,8 @@ void jit_flat(JitCache& cache, const char* name, FlatFn f, std::span<Array> x,
   bool plain = !context.trace && e->consts.empty();  // no transform around, nothing captured
   for (const Array& a : x) plain &= a.defined() && a.concrete();
   if (plain) [[likely]]
-    return run_jaxpr(*e->params.jaxpr, x, y.data() + at, donate, place(device, x));
+    return run_jaxpr(*e->params.jaxpr, x, y.data() + at, donate,
+                     {place(target.device, x), target.contract});
   if (context.trace) {
     Borrowed in(Args{e->consts});
     for (const Array& a : x)
@@ -206,17 +207,37 @@ void jit_flat(JitCache& cache, const char* name, FlatFn f, std::span<Array> x,
     else
       in.push_back(a);
   }
-  run_jaxpr(*e->params.jaxpr, in, y.data() + at, donate, place(device, in));
+  run_jaxpr(*e->params.jaxpr, in, y.data() + at, donate,
+            {place(target.device, in), target.contract});
 }
 CompiledProgram jit_compile_flat(JitCache& cache, const char* name, FlatFn f, Args x,
                                  const StaticKey& statics, std::shared_ptr<const void>* out_tree,
-                                 const std::optional<Device>& device, Loc loc) {
+                                 const JitTarget& target, Loc loc) {
   std::shared_ptr<const Entry> hold;
-  const JaxprPtr j = entry_for(cache, name, f, x, statics, out_tree, hold, loc)->params.jaxpr;
-  return {j, &executable_of(*j, place(device, x))};
+  const Entry* e = entry_for(cache, name, f, x, statics, out_tree, hold, loc);
+  const JaxprPtr j = e->params.jaxpr;
+  return {j, &executable_of(*j, {place(target.device, x), target.contract}), e->consts};
 }
 std::string loops_text(const CompiledProgram& p) { return p.executable->loops(); }
 std::string cuda_text(const CompiledProgram& p) { return p.executable->cuda(); }
+std::string llvm_text(const CompiledProgram& p) { return p.executable->llvm(); }
+std::string assembly_text(const CompiledProgram& p) { return p.executable->assembly(); }
+CompileTimes compile_times(const CompiledProgram& p) { return p.executable->times(); }
+void call_raw(const CompiledProgram& p, const void* const* in, void* const* out) {
+  bool done;
+  if (p.consts.empty()) [[likely]] {
+    done = p.executable->run_raw(in, out);
+  } else {
+    SmallVec<const void*, 16> all;
+    for (const Array& a : p.consts) all.push_back(a.data<char>());
+    for (std::size_t i = p.consts.size(); i < p.jaxpr->invars.size(); ++i) all.push_back(*in++);
+    done = p.executable->run_raw(all.data(), out);
+  }
+  if (!done)
+    throw DeviceError(
+        "call: raw memory is for programs compiled for the CPU; call the compiled function with "
+        "Arrays, or compile with {.device = cpu()}.  [E99]");
+}
 MemoryUse memory_use(const CompiledProgram& p) { return p.executable->memory(); }
 CostEstimate cost_estimate(const CompiledProgram& p) { return p.executable->cost(); }
 

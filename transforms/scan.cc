@@ -220,42 +220,40 @@ void scan_linearize(JvpRule& r) {
     if (t->active[i]) r.dy[i] = dy[k++];
 }
 
-// consts: known, linear;  carry: linear;  xs: known, linear.  The cotangents of consts and of the carry are the new
-// carry, those of ys and the known xs are the new xs; the loop runs the other way.
+// The cotangent of operand i up to now, which the loop goes on from.
+Array sum_so_far(const TransposeRule& r, std::size_t i) {
+  return instantiate(r.into[i] ? std::exchange(r.into[i]->value, Array()) : Array(), r.x_types[i]);
+}
+// consts: known, linear;  carry: linear;  xs: known, linear.  The cotangents of consts, summed up step by step, and of the
+// carry are the new carry, those of ys and the known xs are the new xs; the loop runs the other way.
 void scan_transpose(TransposeRule& r) {
   auto& p = r.params.as<ScanParams>();
   auto n = sizes(p);
   Mask known = defined(r.x);
   for (std::size_t i = n.consts; i < n.consts + n.carry; ++i)
     known[i] = false;  // an instantiated zero tangent looks known
-  auto t = transpose_jaxpr(*p.jaxpr, known, Mask(n.carry + n.ys, true), true);
+  Mask sums(known.size(), false);
   std::size_t known_consts = 0, known_xs = 0;
-  for (std::size_t i = 0; i < known.size(); ++i)
+  for (std::size_t i = 0; i < known.size(); ++i) {
     if (known[i]) (i < n.consts ? known_consts : known_xs)++;
-  std::size_t lin_consts = n.consts - known_consts;
-  // known consts | ct of consts so far, ct of carry | known xs, ct of ys  ->  ct of consts, ct of carry | ct of xs
+    sums[i] = i < n.consts && !known[i];
+  }
+  const std::size_t n_sums = n.consts - known_consts;
+  auto t = transpose_jaxpr(*p.jaxpr, known, Mask(n.carry + n.ys, true), true, sums);
+  // known consts, known xs, ct of carry, ct of ys, sums  ->  known consts | sums, ct of carry | known xs, ct of ys
   auto body = t->jaxpr->memo<JaxprPtr>(mask_key("scan T", known) + std::to_string(n.carry), [&] {
-    std::vector<Type> base = t->jaxpr->in_types(),
-                      in(base.begin(), base.begin() + std::ptrdiff_t(known_consts)),
-                      out = t->jaxpr->out_types();
-    in.insert(in.end(), out.begin(), out.begin() + std::ptrdiff_t(lin_consts));
-    auto at = base.begin() + std::ptrdiff_t(known_consts + known_xs);
-    in.insert(in.end(), at, at + std::ptrdiff_t(n.carry));
-    in.insert(in.end(), base.begin() + std::ptrdiff_t(known_consts), at);
-    in.insert(in.end(), at + std::ptrdiff_t(n.carry), base.end());
-    auto f = [&](Args x, Results& y) {
-      Borrowed z(x.first(known_consts));
-      Args acc = x.subspan(known_consts, lin_consts),
-           carry = x.subspan(known_consts + lin_consts, n.carry),
-           xs = x.subspan(known_consts + lin_consts + n.carry);
-      z.append(xs.first(known_xs));
-      z.append(carry);
-      z.append(xs.subspan(known_xs));
-      eval_jaxpr(*t->jaxpr, z, y);
-      for (std::size_t i = 0; i < lin_consts; ++i) y[i] = lax::add_any(acc[i], y[i]);
+    std::vector<std::size_t> in, out;
+    const auto range = [](std::vector<std::size_t>& to, std::size_t from, std::size_t count) {
+      for (std::size_t i = 0; i < count; ++i) to.push_back(from + i);
     };
-    Scope none(nullptr);
-    return trace_to_jaxpr(in, flat(f), Consts::embed).jaxpr;
+    const std::size_t ct = known_consts + known_xs;
+    range(in, 0, known_consts);
+    range(in, ct + n.carry + n.ys, n_sums);
+    range(in, ct, n.carry);
+    range(in, known_consts, known_xs);
+    range(in, ct + n.carry, n.ys);
+    range(out, 0, t->jaxpr->outs.size());
+    return reorder(*t->jaxpr, in, out);
   });
   Results operands;
   SmallVec<Type, 8> out_types(n.carry + n.ys);
@@ -264,13 +262,13 @@ void scan_transpose(TransposeRule& r) {
   for (std::size_t i = 0; i < n.consts; ++i)
     if (known[i]) operands.push_back(r.x[i]);
   for (std::size_t i = 0; i < n.consts; ++i)
-    if (!known[i]) operands.push_back(lax::full(r.x_types[i], 0));
+    if (!known[i]) operands.push_back(sum_so_far(r, i));
   for (std::size_t i = 0; i < n.carry; ++i) operands.push_back(ct(i));
   for (std::size_t i = n.consts + n.carry; i < known.size(); ++i)
     if (known[i]) operands.push_back(r.x[i]);
   for (std::size_t i = 0; i < n.ys; ++i) operands.push_back(ct(n.carry + i));
   Results out =
-      call(scan_p, args(operands), like(p, *body, lin_consts + n.carry, known_consts, !p.reverse));
+      call(scan_p, args(operands), like(p, *body, n_sums + n.carry, known_consts, !p.reverse));
   for (std::size_t i = 0, k = 0; i < known.size(); ++i)
     if (!known[i]) r.add(i, out[k++]);
 }

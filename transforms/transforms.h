@@ -81,7 +81,7 @@ class Accumulator {
   void add_slice(const Array& ct, const Dims& start, const Dims& limit, const Dims& strides);
 };
 /// Transposes j.  known[i] is the value of input i, or null if j is linear in it (known empty: linear in all); the
-/// cotangents of linear inputs go to in_ct, null for zero.  wanted (empty: all): inputs whose cotangent is needed.
+/// cotangents of linear inputs are added to what is in in_ct, null for zero.
 void backward_pass(const JaxprBody& j, Args known, Args ct, Array* in_ct);
 
 // ---- On jaxprs: memoised on identity
@@ -101,11 +101,13 @@ std::shared_ptr<const LinearJaxpr> linearize_jaxpr(const JaxprBody&, const Mask&
                                                    const Mask& instantiate);
 
 struct TransposedJaxpr {
-  JaxprPtr jaxpr;  // (known..., ct of nonzero...) -> ct of linear inputs, nonzero ones
+  // (known..., ct of nonzero..., sums so far of `added_to`...) -> ct of linear inputs, nonzero ones
+  JaxprPtr jaxpr;
   Mask active;
 };
 std::shared_ptr<const TransposedJaxpr> transpose_jaxpr(const JaxprBody&, const Mask& known,
-                                                       const Mask& ct_nonzero, bool instantiate);
+                                                       const Mask& ct_nonzero, bool instantiate,
+                                                       const Mask& added_to = {});
 struct BatchedJaxpr {
   JaxprPtr jaxpr;
   Mask batched;  // batched inputs and outputs have axis 0

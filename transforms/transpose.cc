@@ -62,6 +62,11 @@ void backward_pass(const JaxprBody& j, Args known, Args ct, Array* in_ct) {
     }
   }
   SmallVec<Accumulator, 16> acc(j.types.size());
+  for (std::size_t i = 0; i < j.invars.size(); ++i)
+    if (in_ct[i].defined()) {
+      acc[j.invars[i]].type = in_ct[i].type();
+      acc[j.invars[i]].value = std::move(in_ct[i]);
+    }
   for (std::size_t i = 0; i < j.outs.size(); ++i)
     if (j.outs[i].is_var() && ct[i].defined()) {
       Accumulator& a = acc[j.outs[i].var()];

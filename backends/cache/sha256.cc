@@ -1,5 +1,11 @@
-// sha256.cc -- the compression function of FIPS 180-4, section 6.2, word for word.
+// sha256.cc -- the compression function of FIPS 180-4, section 6.2, word for word; and with the instructions that
+// processors have for it, ten times faster: the key of cached code is the hash of its whole text.
 #include "backends/cache/sha256.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <immintrin.h>
+#endif
 
 #include <algorithm>
 #include <bit>
@@ -18,7 +24,59 @@ constexpr std::uint32_t kRound[64] = {
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
 }  // namespace
 
+#if defined(__x86_64__)
+namespace {
+bool has_instructions() {
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & 1u << 29) &&
+         __get_cpuid(1, &a, &b, &c, &d) && (c & bit_SSE4_1) && (c & bit_SSSE3);
+}
+
+// Rounds are done four at a time; a vector holds four words.  The state is kept as the instructions want it: (a b e f) and
+// (c d g h), highest word first.
+__attribute__((target("sha,sse4.1,ssse3"))) void block_instructions(std::uint32_t* state,
+                                                                    const std::uint8_t* bytes) {
+  const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+  auto load = [](const void* p) __attribute__((target("sha,sse4.1,ssse3"))) {
+    return _mm_loadu_si128(static_cast<const __m128i*>(p));
+  };
+  const __m128i dcba = load(state), hgfe = load(state + 4);
+  const __m128i cdab = _mm_shuffle_epi32(dcba, 0xb1), efgh = _mm_shuffle_epi32(hgfe, 0x1b);
+  const __m128i abef_before = _mm_alignr_epi8(cdab, efgh, 8),
+                cdgh_before = _mm_blend_epi16(efgh, cdab, 0xf0);
+  __m128i abef = abef_before, cdgh = cdgh_before;
+  __m128i w[4];
+  for (int i = 0; i < 16; ++i) {
+    __m128i& now = w[i % 4];
+    if (i < 4) {
+      now = _mm_shuffle_epi8(load(bytes + 16 * i), big_endian);
+    } else {  // w[t] = w[t-16] + s0(w[t-15]) + w[t-7] + s1(w[t-2])
+      const __m128i &ago12 = w[(i + 1) % 4], &ago8 = w[(i + 2) % 4], &ago4 = w[(i + 3) % 4];
+      const __m128i sum =
+          _mm_add_epi32(_mm_sha256msg1_epu32(now, ago12), _mm_alignr_epi8(ago4, ago8, 4));
+      now = _mm_sha256msg2_epu32(sum, ago4);
+    }
+    const __m128i k = _mm_add_epi32(now, load(kRound + 4 * i));
+    cdgh = _mm_sha256rnds2_epu32(cdgh, abef, k);
+    abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(k, 0x0e));
+  }
+  abef = _mm_add_epi32(abef, abef_before);
+  cdgh = _mm_add_epi32(cdgh, cdgh_before);
+  const __m128i feba = _mm_shuffle_epi32(abef, 0x1b), dchg = _mm_shuffle_epi32(cdgh, 0xb1);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(state), _mm_blend_epi16(feba, dchg, 0xf0));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(state + 4), _mm_alignr_epi8(dchg, feba, 8));
+}
+}  // namespace
+#endif
+
 void Sha256::block(const std::uint8_t* bytes) {
+#if defined(__x86_64__)
+  static const bool fast = has_instructions();
+  if (fast && with_ == With::instructions) return block_instructions(state_.data(), bytes);
+#endif
+  block_words(bytes);
+}
+void Sha256::block_words(const std::uint8_t* bytes) {
   std::uint32_t w[64];
   for (int i = 0; i < 16; ++i)
     w[i] = std::uint32_t(bytes[4 * i]) << 24 | std::uint32_t(bytes[4 * i + 1]) << 16 |

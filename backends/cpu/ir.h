@@ -8,9 +8,10 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
-namespace jaxpp::cpu::ir {
+namespace jaxpp::native::ir {
 
 /// The type of one lane.
 enum class Kind : std::uint8_t { i1, i8, i16, i32, i64, f32, f64, pointer, nothing };
@@ -26,11 +27,11 @@ struct Type {
   bool operator==(const Type&) const = default;
 };
 
-/// A value: result %n of an instruction, something with a name, or a number (in every lane the same).
+/// A value: the result of an instruction, a parameter, a function's address, or a number (in every lane the same).
 struct Value {
-  enum class Form : std::uint8_t { none, result, named, number } form = Form::none;
+  enum class Form : std::uint8_t { none, result, parameter, function, number } form = Form::none;
   Type type{};
-  std::uint64_t bits = 0;  // result: n.  named: the number of its name.  number: its bits
+  std::uint64_t bits = 0;  // number: its bits.  Otherwise: which
   bool is_number() const { return form == Form::number; }
   bool is(std::uint64_t b) const { return is_number() && bits == b; }
   explicit operator bool() const { return form != Form::none; }
@@ -53,15 +54,19 @@ struct Label {
 /// Writes the functions of one module, one after the other.
 class Writer {
  public:
-  /// Starts a function; parameters are %p0, %p1, ...; the first block is open.
-  void begin(std::string_view name, Kind result, std::span<const Type> parameters,
+  /// Starts a function; its first block is open.  Another one that is being written goes on behind end().
+  void begin(std::string_view name, Type result, std::span<const Type> parameters,
              std::string_view attributes);
+  void begin(std::string_view name, Kind result, std::span<const Type> parameters,
+             std::string_view attributes) {
+    begin(name, Type{result, 1}, parameters, attributes);
+  }
   Value parameter(int i) const;
   void end();
   /// The module: declarations, functions, attributes.
   std::string module(std::string_view attributes) const;
   /// Instructions written so far in this function.
-  std::size_t size() const { return instructions_; }
+  std::size_t size() const { return f_.instructions; }
   /// Floating-point additions and multiplications may be contracted to a fused one.
   bool contract = false;
 
@@ -69,6 +74,7 @@ class Writer {
   /// op: add sub mul shl lshr ashr and or xor udiv sdiv urem srem fadd fsub fmul fdiv frem
   Value binary(const char* op, Value a, Value b);
   Value add(Value a, Value b) { return binary("add", a, b); }
+  Value sub(Value a, Value b) { return binary("sub", a, b); }
   Value mul(Value a, Value b) { return binary("mul", a, b); }
   Value negate(Value a);  // fneg, or 0 - a
   /// predicate: of icmp (eq ne ult slt ...) or fcmp (oeq une olt uno ...)
@@ -76,10 +82,10 @@ class Writer {
   Value select(Value condition, Value a, Value b);
   /// op: trunc zext sext fptrunc fpext fptosi fptoui sitofp uitofp bitcast ptrtoint inttoptr
   Value cast(const char* op, Value a, Kind to);
-  /// llvm.NAME, overloaded on the result's type and on those of `more`: intrinsic("fma", {a, b, c}).
+  /// llvm.NAME of operands and a result of one type: intrinsic("fma", {a, b, c}), intrinsic("sqrt", {a}).
   Value intrinsic(const char* name, std::initializer_list<Value> args);
-  Value intrinsic(const char* name, Type result, std::span<const Value> args,
-                  std::string_view suffix);
+  /// Any intrinsic, by its whole name, and declared as needed.
+  Value intrinsic(std::string_view whole_name, Type result, std::span<const Value> args);
 
   // ---- Vectors
   Value widen(Value a, int lanes);
@@ -111,26 +117,52 @@ class Writer {
   Value call(std::string_view function, Type result, std::span<const Value> args);
   Value call(Value pointer, Type result, std::span<const Value> args);
   void ret(Value v = {});
-  /// A name that a value will have, for phis whose operands come later.
+  /// A result that is defined later, by define_sum: what a phi reads from the end of its loop.
   Value promise(Type);
-  void keep_promise(Value promised, Value v);
-  Value phi(Type, std::initializer_list<std::pair<Value, Label>>);
-  Label current() const { return current_; }
+  void define_sum(Value promised, Value a, Value b);
+  struct Incoming {
+    Value value;
+    Label from;
+  };
+  Value phi(Type, std::initializer_list<Incoming>);
+  Label current() const { return f_.current; }
 
   /// A declaration of a function, once.
   void declare(const std::string& text);
-  /// A function without parameters known by name: its address.
+  /// The address of a function of this module.
   Value function(std::string_view name);
 
   /// Code written between the two goes to the entry block, before everything else.
   void enter_entry();
   void leave_entry();
+  bool in_entry() const { return f_.in_entry; }
 
  private:
-  // filled in with the implementation
-  struct State;
-  std::size_t instructions_ = 0;
-  Label current_;
+  std::string& text() { return f_.in_entry ? f_.entry : f_.body; }
+  Value fresh(Type);
+  /// "  %v7 = ", and counts.
+  std::string& define(Value);
+  std::string& instruction();
+  void operand(Value);        // with its type
+  void bare(Value, Type as);  // without; a number is repeated for every lane
+  void operands(std::span<const Value>);
+  bool meet(Value& a, Value& b);
+
+  struct Function {
+    std::string head, entry, body;
+    std::vector<Type> parameters;
+    std::uint64_t next = 0;
+    std::size_t instructions = 0;
+    Label current;
+    bool open = false;      // the current block has no terminator yet
+    bool in_entry = false;  // enter_entry()
+  };
+  Function f_;
+  std::vector<Function> outer_;  // functions that are interrupted by others
+  std::string module_;
+  std::vector<std::string> functions_, declarations_;
+  std::unordered_set<std::string> declared_;
+  int next_label_ = 0;
 };
 
-}  // namespace jaxpp::cpu::ir
+}  // namespace jaxpp::native::ir

@@ -8,8 +8,7 @@ BlockOp block_op(const Primitive& p, Params params, std::span<const DType> x, DT
   using Table = absl::flat_hash_map<const Primitive*, const BlockRow*>;
   static const Table& table = *[] {
     auto* t = new Table;
-    for (auto rows : {unary_rows(), binary_rows(), compare_rows(), convert_rows(),
-                      parametric_rows(), random_rows()})
+    for (auto rows : {table_rows(), convert_rows(), parametric_rows(), random_rows()})
       for (const BlockRow& r : rows) t->emplace(r.primitive, &r);
     return t;
   }();

@@ -58,9 +58,7 @@ struct BlockRow {
   const Primitive* primitive;
   BlockOp (*choose)(Params, std::span<const DType> x, DType z);
 };
-std::span<const BlockRow> unary_rows();
-std::span<const BlockRow> binary_rows();
-std::span<const BlockRow> compare_rows();
+std::span<const BlockRow> table_rows();  // elementwise.def
 std::span<const BlockRow> convert_rows();
 std::span<const BlockRow> parametric_rows();  // select_n, clamp, integer_pow, ..., complex numbers
 std::span<const BlockRow> random_rows();

@@ -1,11 +1,15 @@
-// elementwise_kernels.cc -- broadcasting, and the kernels of elementwise operations that are no rows
-// of elementwise.def.
+// elementwise_kernels.cc -- broadcasting, and the kernels of elementwise operations.
+//
+// The loops of elementwise.def's rows are those of the widest instruction set that this machine has:
+// chosen once, by cpuid.
 //
 // Broadcasting never copies: dimensions are merged where both operands advance alike, the innermost
 // group is one run of a loop (each operand full or repeated), the outer groups are walked.
 #include "backends/eager/elementwise_kernels.h"
 
+#include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 namespace jaxpp::internal {
 namespace {
@@ -64,6 +68,121 @@ void run_broadcast(BinaryLoop loop, const Array& x, const Array& y, const Array&
 
 namespace {
 
+// ---- The rows of elementwise.def
+enum UnaryRow {
+#define UNARY(id, ...) id##_row,
+#define BINARY(...)
+#define COMPARE(...)
+#include "jaxpp/ops/elementwise.def"
+#undef UNARY
+#undef BINARY
+  kUnaryRows
+};
+enum BinaryRow {
+#define UNARY(...)
+#define BINARY(id, ...) id##_row,
+#include "jaxpp/ops/elementwise.def"
+#undef BINARY
+#undef COMPARE
+  kBinaryRows
+};
+enum CompareRow {
+#define BINARY(...)
+#define COMPARE(id, ...) id##_row,
+#include "jaxpp/ops/elementwise.def"
+#undef UNARY
+#undef BINARY
+#undef COMPARE
+  kCompareRows
+};
+
+struct Tables {
+  UnaryLoops unary[kUnaryRows];
+  BinaryLoops binary[kBinaryRows], compare[kCompareRows];
+};
+// JAXPP_CPU=generic|avx2 in the environment asks for less than there is.
+enum class InstructionSet { baseline, avx2, avx512 };
+[[maybe_unused]] InstructionSet instruction_set() {
+  const char* asked = std::getenv("JAXPP_CPU");
+  const std::string_view most = asked ? asked : "";
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  auto has = [](auto... f) { return (f && ...); };
+  const bool v3 = has(__builtin_cpu_supports("avx2"), __builtin_cpu_supports("fma"),
+                      __builtin_cpu_supports("bmi"), __builtin_cpu_supports("bmi2"),
+                      __builtin_cpu_supports("popcnt"));
+  const bool v4 = has(v3, __builtin_cpu_supports("avx512f"), __builtin_cpu_supports("avx512bw"),
+                      __builtin_cpu_supports("avx512cd"), __builtin_cpu_supports("avx512dq"),
+                      __builtin_cpu_supports("avx512vl"));
+  if (v4 && most != "generic" && most != "avx2") return InstructionSet::avx512;
+  if (v3 && most != "generic") return InstructionSet::avx2;
+#endif
+  return InstructionSet::baseline;
+}
+template <class Loops, std::size_t n>
+void take(std::span<const Loops> from, Loops (&to)[n]) {
+  for (std::size_t row = 0; row < n; ++row)
+    for (std::size_t d = 0; d < kNumDTypes; ++d)
+      if (from[row][d]) to[row][d] = from[row][d];
+}
+#define JAXPP_TAKE(isa, t)                                                \
+  take(isa::unary_loops(), t.unary), take(isa::binary_loops(), t.binary), \
+      take(isa::compare_loops(), t.compare)
+Tables chosen() {
+  Tables t{};
+  JAXPP_TAKE(baseline, t);
+#if defined(JAXPP_INSTRUCTION_SETS)
+  const InstructionSet isa = instruction_set();
+  if (isa == InstructionSet::avx2) JAXPP_TAKE(avx2, t);
+  if (isa == InstructionSet::avx512) JAXPP_TAKE(avx512, t);
+#endif
+  return t;
+}
+#undef JAXPP_TAKE
+// Kernels run after they are installed, and that fills it.
+Tables tables;
+
+template <UnaryRow row>
+void unary_kernel(Args x, Params, Array* z) {
+  tables.unary[row][std::size_t(x[0].dtype())](x[0].data<char>(), z->data<char>(), z->size());
+}
+template <auto row>
+BinaryLoop binary_loop_for(DType d) {
+  if constexpr (std::is_same_v<decltype(row), BinaryRow>)
+    return tables.binary[row][std::size_t(d)];
+  else
+    return tables.compare[row][std::size_t(d)];
+}
+template <auto row>
+void binary_kernel(Args x, Params, Array* z) {
+  const BinaryLoop loop = binary_loop_for<row>(x[0].dtype());
+  const std::int64_t n = z->size(), nx = x[0].size(), ny = x[1].size();
+  if ((nx == n || nx == 1) && (ny == n || ny == 1)) [[likely]]
+    loop(x[0].data<char>(), nx == n, x[1].data<char>(), ny == n, z->data<char>(), n);
+  else
+    run_broadcast(loop, x[0], x[1], *z);
+}
+template <UnaryRow row>
+BlockOp unary_op(Params, std::span<const DType> x, DType) {
+  return tables.unary[row][std::size_t(x[0])];
+}
+template <auto row>
+BlockOp binary_op(Params, std::span<const DType> x, DType) {
+  return binary_loop_for<row>(x[0]);
+}
+
+void install_rows() {
+  tables = chosen();
+#define UNARY(id, ...) install<unary_kernel<UnaryRow::id##_row>, 1>(id##_p);
+#define BINARY(id, ...) install<binary_kernel<BinaryRow::id##_row>, 3>(id##_p);
+#define COMPARE(id, ...) install<binary_kernel<CompareRow::id##_row>, 3>(id##_p);
+#include "jaxpp/ops/elementwise.def"
+#undef UNARY
+#undef BINARY
+#undef COMPARE
+}
+
+// ---- The others
 void identity_kernel(Args x, Params, Array* y) {  // also bitcast: the elements' bytes stay
   if (y->data<char>() != x[0].data<char>())
     std::memcpy(y->data<char>(), x[0].data<char>(), std::size_t(y->size()) * width(y->dtype()));
@@ -91,9 +210,7 @@ void block_kernel(Args x, Params p, Array* z) {
 }  // namespace
 
 void install_elementwise_kernels() {
-  install_unary_kernels();
-  install_binary_kernels();
-  install_compare_kernels();
+  install_rows();
   install_convert_kernels();
   install<block_kernel<select_n_p>, ~std::uint32_t(0)>(select_n_p);
   install<block_kernel<clamp_p>, 7>(clamp_p);
@@ -106,6 +223,19 @@ void install_elementwise_kernels() {
   install<block_kernel<real_p>>(real_p);
   install<block_kernel<imag_p>>(imag_p);
   install<block_kernel<conj_p>, 1>(conj_p);
+}
+
+std::span<const BlockRow> table_rows() {
+#define UNARY(id, ...) {&id##_p, unary_op<UnaryRow::id##_row>},
+#define BINARY(id, ...) {&id##_p, binary_op<BinaryRow::id##_row>},
+#define COMPARE(id, ...) {&id##_p, binary_op<CompareRow::id##_row>},
+  static constexpr BlockRow rows[] = {
+#include "jaxpp/ops/elementwise.def"
+  };
+#undef UNARY
+#undef BINARY
+#undef COMPARE
+  return rows;
 }
 
 }  // namespace jaxpp::internal

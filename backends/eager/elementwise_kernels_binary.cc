@@ -1,7 +1,7 @@
-// elementwise_kernels_binary.cc -- the rows of elementwise.def with two operands.
-#include "backends/eager/elementwise_kernels.h"
+// elementwise_kernels_binary.cc -- the rows of elementwise.def with two operands.  Compiled once per instruction set.
+#include "backends/eager/elementwise_loops.h"
 
-namespace jaxpp::internal {
+namespace jaxpp::internal::JAXPP_ISA {
 namespace {
 
 #define BINARY(id, text, doc, linear, domain_, tangent_x, tangent_y, ...) \
@@ -9,7 +9,7 @@ namespace {
     static constexpr Domain domain = Domain::domain_;                     \
     static constexpr Result result = Result::Same;                        \
     template <class T>                                                    \
-    static auto f(T x, T y) {                                             \
+    [[gnu::always_inline]] static auto f(T x, T y) {                      \
       using namespace scalar;                                             \
       return __VA_ARGS__;                                                 \
     }                                                                     \
@@ -24,20 +24,15 @@ namespace {
 template <>
 inline constexpr bool stored_format<nextafter_code> = true;
 
-void install_binary_kernels() {
-#define BINARY(id, ...) install<binary_kernel<id##_code>, 3>(id##_p);
-#include "jaxpp/ops/elementwise.def"
-#undef BINARY
-}
-std::span<const BlockRow> binary_rows() {
-#define BINARY(id, ...) {&id##_p, binary_op<id##_code>},
-  static constexpr BlockRow rows[] = {
+std::span<const BinaryLoops> binary_loops() {
+#define BINARY(id, ...) binary_loops_of<id##_code>(),
+  static constexpr BinaryLoops loops[] = {
 #include "jaxpp/ops/elementwise.def"
   };
 #undef UNARY
 #undef BINARY
 #undef COMPARE
-  return rows;
+  return loops;
 }
 
-}  // namespace jaxpp::internal
+}  // namespace jaxpp::internal::JAXPP_ISA

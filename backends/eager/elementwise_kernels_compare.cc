@@ -1,7 +1,7 @@
-// elementwise_kernels_compare.cc -- the rows of elementwise.def with a bool result.
-#include "backends/eager/elementwise_kernels.h"
+// elementwise_kernels_compare.cc -- the rows of elementwise.def with a bool result.  Compiled once per instruction set.
+#include "backends/eager/elementwise_loops.h"
 
-namespace jaxpp::internal {
+namespace jaxpp::internal::JAXPP_ISA {
 namespace {
 
 #define COMPARE(id, text, doc, domain_, ...)          \
@@ -9,7 +9,7 @@ namespace {
     static constexpr Domain domain = Domain::domain_; \
     static constexpr Result result = Result::Bool;    \
     template <class T>                                \
-    static bool f(T x, T y) {                         \
+    [[gnu::always_inline]] static auto f(T x, T y) {  \
       using namespace scalar;                         \
       return __VA_ARGS__;                             \
     }                                                 \
@@ -21,20 +21,15 @@ namespace {
 
 }  // namespace
 
-void install_compare_kernels() {
-#define COMPARE(id, ...) install<binary_kernel<id##_code>, 3>(id##_p);
-#include "jaxpp/ops/elementwise.def"
-#undef COMPARE
-}
-std::span<const BlockRow> compare_rows() {
-#define COMPARE(id, ...) {&id##_p, binary_op<id##_code>},
-  static constexpr BlockRow rows[] = {
+std::span<const BinaryLoops> compare_loops() {
+#define COMPARE(id, ...) binary_loops_of<id##_code>(),
+  static constexpr BinaryLoops loops[] = {
 #include "jaxpp/ops/elementwise.def"
   };
 #undef UNARY
 #undef BINARY
 #undef COMPARE
-  return rows;
+  return loops;
 }
 
-}  // namespace jaxpp::internal
+}  // namespace jaxpp::internal::JAXPP_ISA

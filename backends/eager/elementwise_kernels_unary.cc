@@ -1,7 +1,7 @@
-// elementwise_kernels_unary.cc -- the rows of elementwise.def with one operand.
-#include "backends/eager/elementwise_kernels.h"
+// elementwise_kernels_unary.cc -- the rows of elementwise.def with one operand.  Compiled once per instruction set.
+#include "backends/eager/elementwise_loops.h"
 
-namespace jaxpp::internal {
+namespace jaxpp::internal::JAXPP_ISA {
 namespace {
 
 #define UNARY(id, text, doc, linear, domain_, result_, tangent, ...) \
@@ -9,7 +9,7 @@ namespace {
     static constexpr Domain domain = Domain::domain_;                \
     static constexpr Result result = Result::result_;                \
     template <class T>                                               \
-    static auto f(T x) {                                             \
+    [[gnu::always_inline]] static auto f(T x) {                      \
       using namespace scalar;                                        \
       return __VA_ARGS__;                                            \
     }                                                                \
@@ -23,21 +23,23 @@ namespace {
 
 template <>
 inline constexpr bool stored_format<copy_code> = true;
+#define JAXPP_USUAL(name) \
+  template <>             \
+  inline constexpr auto usual_form<name##_code> = [](auto x) { return scalar::usual_##name(x); };
+JAXPP_USUAL(sin)
+JAXPP_USUAL(cos)
+JAXPP_USUAL(tan)
+#undef JAXPP_USUAL
 
-void install_unary_kernels() {
-#define UNARY(id, ...) install<unary_kernel<id##_code>, 1>(id##_p);
-#include "jaxpp/ops/elementwise.def"
-#undef UNARY
-}
-std::span<const BlockRow> unary_rows() {
-#define UNARY(id, ...) {&id##_p, unary_op<id##_code>},
-  static constexpr BlockRow rows[] = {
+std::span<const UnaryLoops> unary_loops() {
+#define UNARY(id, ...) unary_loops_of<id##_code>(),
+  static constexpr UnaryLoops loops[] = {
 #include "jaxpp/ops/elementwise.def"
   };
 #undef UNARY
 #undef BINARY
 #undef COMPARE
-  return rows;
+  return loops;
 }
 
-}  // namespace jaxpp::internal
+}  // namespace jaxpp::internal::JAXPP_ISA

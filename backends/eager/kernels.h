@@ -14,6 +14,10 @@ void install_sort_kernels();
 void install_dot_kernels();
 void install_indexing_kernels();
 void install_linalg_kernels();
+void install_decomposition_kernels();
+void install_conv_kernels();
+void install_fft_kernels();
+void install_window_kernels();
 void install_random_kernels();
 void install_control_kernels();
 

@@ -1,24 +1,19 @@
 // linalg_kernels.cc -- cholesky, lu and triangular_solve, matrix by matrix.
 //
-// Blocked: a panel of kPanel columns by plain loops along rows (arrays are row-major), the rest of the matrix by Eigen's
-// matrix product, which is where the time of large matrices goes.  A triangular solve is brought to one form first: the
-// triangle of op(a) is copied, and x op(a) = b is solved as op(a)^T x^T = b^T.
+// Matrices of some size go to host/lapack.h.  Arrays are row-major, which LAPACK sees as transposes: a lower Cholesky
+// factor is found as an upper one, a system op(a) x = b is solved as x^T op(a)^T = b^T, and only lu, which exchanges rows,
+// works on a transposed copy.  Small ones are plain loops along rows.  The matrices of a batch, and the right-hand sides of
+// a large system, are divided over threads.
 #include <Eigen/Core>
-#include "backends/eager/kernels.h"
+#include "backends/eager/strided.h"
+#include "backends/host/lapack.h"
+#include "backends/host/pool.h"
 
 namespace jaxpp::internal {
 namespace {
 
-constexpr std::int64_t kPanel = 32;
-
-template <class T>
-using Block = Eigen::Map<Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>,
-                         Eigen::Unaligned, Eigen::OuterStride<>>;
-// Rows x columns of a row-major matrix whose rows lie `stride` elements apart.
-template <class T>
-Block<T> block(T* at, std::int64_t rows, std::int64_t cols, std::int64_t stride) {
-  return {at, rows, cols, Eigen::OuterStride<>(stride)};
-}
+// Matrices of fewer rows are not worth a call of the library.
+constexpr std::int64_t kSmall = 24;
 
 template <class T>
 Eigen::Map<Eigen::Matrix<std::remove_const_t<T>, 1, Eigen::Dynamic>> row_of(T* at, std::int64_t n) {
@@ -50,28 +45,34 @@ T conjugate(T v) {
     return v;
 }
 
+/// f(k) for every matrix k of a batch.
+template <class F>
+void each_matrix(const Array& x, double nanoseconds, F f) {
+  const double grain = std::max(1., host::kSerialNanoseconds / std::max(1., nanoseconds));
+  host::parallel_ranges(matrices(x), std::int64_t(grain), [&](std::int64_t k, std::int64_t end) {
+    for (; k < end; ++k) f(k);
+  });
+}
+// What a factorisation takes that does rows x cols x depth steps, roughly.
+double estimate(std::int64_t rows, std::int64_t cols, std::int64_t depth) {
+  return double(rows) * double(cols) * double(depth) / 10;
+}
+
 // The factor in place of the lower triangle of an n x n matrix; false where it is not positive definite.
 template <class T>
 bool cholesky_in_place(T* a, std::int64_t n) {
-  for (std::int64_t j = 0; j < n; j += kPanel) {
-    const std::int64_t end = std::min(n, j + kPanel), w = end - j;
-    for (std::int64_t i = j; i < n; ++i) {
-      T* row = a + i * n + j;
-      for (std::int64_t c = 0; c < std::min(w, i - j + 1); ++c) {
-        const T* other = a + (j + c) * n + j;
-        const T v = row[c] - row_of(other, c).dot(row_of(row, c));  // sum of row[i] conj(other[i])
-        if (j + c < i) {
-          row[c] = v / std::real(other[c]);
-        } else {
-          if (!(std::real(v) > 0)) return false;  // NaN too
-          row[c] = std::sqrt(std::real(v));
-        }
+  if (n >= kSmall) return host::potrf(false, n, a, n);
+  for (std::int64_t i = 0; i < n; ++i) {
+    T* row = a + i * n;
+    for (std::int64_t c = 0; c <= i; ++c) {
+      const T* other = a + c * n;
+      const T v = row[c] - row_of(other, c).dot(row_of(row, c));  // sum of row[k] conj(other[k])
+      if (c < i) {
+        row[c] = v / std::real(other[c]);
+      } else {
+        if (!(std::real(v) > 0)) return false;  // NaN too
+        row[c] = std::sqrt(std::real(v));
       }
-    }
-    for (std::int64_t i = end; i < n; i += kPanel) {  // row blocks of the trailing lower triangle
-      const std::int64_t m = std::min(kPanel, n - i);
-      block(a + i * n + end, m, i + m - end, n).noalias() -=
-          block(a + i * n + j, m, w, n) * block(a + end * n + j, i + m - end, w, n).adjoint();
     }
   }
   return true;
@@ -80,45 +81,70 @@ void cholesky_kernel(Args x, Params, Array* y) {
   const std::int64_t n = rows(x[0]);
   by_field(x[0].dtype(), [&](auto t) {
     using T = decltype(t);
-    for (std::int64_t k = 0; k < matrices(x[0]); ++k) {
+    each_matrix(x[0], estimate(n, n, n) / 3, [&](std::int64_t k) {
       const T* a = x[0].data<T>() + k * n * n;
       T* l = y->data<T>() + k * n * n;
       std::copy(a, a + n * n, l);
-      if (cholesky_in_place(
-              l,
-              n)) {  // trailing products write full blocks: the triangle above gets x's elements back
-        for (std::int64_t i = 0; i < n; ++i)
-          std::copy(a + i * n + i + 1, a + (i + 1) * n, l + i * n + i + 1);
-      } else {
+      if (!cholesky_in_place(l, n))
         std::fill(l, l + n * n, T(std::numeric_limits<double>::quiet_NaN()));
-      }
-    }
+    });
   });
 }
 
 // Solves M x = b in place: M n x n, lower or upper triangular, b n x m; both row-major.
 template <class T>
-void solve_in_place(const T* M, std::int64_t m_stride, bool lower, bool unit, T* b,
-                    std::int64_t b_stride, std::int64_t n, std::int64_t m) {
-  const std::int64_t blocks = (n + kPanel - 1) / kPanel;
-  for (std::int64_t k = 0; k < blocks; ++k) {
-    const std::int64_t first = (lower ? k : blocks - 1 - k) * kPanel,
-                       last = std::min(n, first + kPanel);
-    for (std::int64_t s = 0; s < last - first; ++s) {
-      const std::int64_t i = lower ? first + s : last - 1 - s;
-      T* row = b + i * b_stride;
-      for (std::int64_t c = lower ? first : i + 1; c < (lower ? i : last); ++c) {
-        const T factor = M[i * m_stride + c];
-        row_of(row, m) -= factor * row_of(b + c * b_stride, m);
-      }
-      if (!unit) row_of(row, m) /= M[i * m_stride + i];
-    }
-    const std::int64_t rest = lower ? n - last : first, at = lower ? last : 0;
-    if (rest > 0)
-      block(b + at * b_stride, rest, m, b_stride).noalias() -=
-          block(const_cast<T*>(M) + at * m_stride + first, rest, last - first, m_stride) *
-          block(b + first * b_stride, last - first, m, b_stride);
+void solve_in_place(const T* M, bool lower, bool unit, T* b, std::int64_t n, std::int64_t m) {
+  for (std::int64_t s = 0; s < n; ++s) {
+    const std::int64_t i = lower ? s : n - 1 - s;
+    T* row = b + i * m;
+    for (std::int64_t c = lower ? 0 : i + 1; c < (lower ? i : n); ++c)
+      row_of(row, m) -= M[i * n + c] * row_of(b + c * m, m);
+    if (!unit) row_of(row, m) /= M[i * n + i];
   }
+}
+// One right-hand side, along the rows of a: op(a) is a or its transpose, and `lower` says what a is.
+template <class T>
+void solve_vector(const T* a, bool lower, bool transposed, bool unit, T* x, std::int64_t n) {
+  const bool forward = lower != transposed;
+  for (std::int64_t s = 0; s < n; ++s) {
+    const std::int64_t i = forward ? s : n - 1 - s;
+    const T* row = a + i * n;
+    // The part of the row beside the diagonal; of x, what is known or what follows.
+    const std::int64_t first = lower ? 0 : i + 1, count = lower ? i : n - 1 - i;
+    if (!transposed)
+      x[i] -= row_of(row + first, count).cwiseProduct(row_of(x + first, count)).sum();
+    if (!unit) x[i] /= row[i];
+    if (transposed) row_of(x + first, count) -= x[i] * row_of(row + first, count);
+  }
+}
+// Solves op(a) x = b, or x op(a) = b, in place of b, by the library.
+template <class T>
+void solve_by_library(const TriangularSolveParams& p, const T* a, T* b, std::int64_t n,
+                      std::int64_t others) {
+  const bool conjugate_only = is_complex_type<T> && p.conjugate_a && !p.transpose_a;
+  const auto conjugate_b = [&] {  // conj(a) x = b where a conj(x) = conj(b)
+    if (conjugate_only)
+      for (std::int64_t i = 0; i < n * others; ++i) b[i] = conjugate(b[i]);
+  };
+  const auto op = !p.transpose_a                        ? host::Op::none
+                  : is_complex_type<T> && p.conjugate_a ? host::Op::adjoint
+                                                        : host::Op::transpose;
+  conjugate_b();
+  if (others == 1 && op != host::Op::adjoint) {
+    // x op(a) = b is op(a)^T x = b.
+    solve_vector(a, p.lower, p.transpose_a == p.left_side, p.unit_diagonal, b, n);
+  } else {
+    const double each = estimate(n, n, 1);  // of one right-hand side
+    const auto grain =
+        std::max<std::int64_t>(64, std::int64_t(5 * host::kSerialNanoseconds / each));
+    host::parallel_ranges(others, grain, [&](std::int64_t begin, std::int64_t end) {
+      if (p.left_side)
+        host::trsm(false, !p.lower, op, p.unit_diagonal, end - begin, n, a, n, b + begin, others);
+      else
+        host::trsm(true, !p.lower, op, p.unit_diagonal, n, end - begin, a, n, b + begin * n, n);
+    });
+  }
+  conjugate_b();
 }
 // m x n to n x m, in another type.
 template <class T, class U>
@@ -131,27 +157,24 @@ void triangular_solve_as(const TriangularSolveParams& p, const Array& a, const A
   using C = std::conditional_t<is_half<T>, float, T>;
   const std::int64_t n = rows(a), others = p.left_side ? cols(b) : rows(b);
   const bool swap = p.transpose_a == p.left_side;  // M = a^T
-  const bool lower = p.lower != swap, in_place = p.left_side && !is_half<T>;
-  std::vector<C> m(std::size_t(n * n)), work(in_place ? 0 : std::size_t(n * others));
-  for (std::int64_t k = 0; k < matrices(a); ++k) {
+  const bool lower = p.lower != swap;
+  each_matrix(a, estimate(n, n, others), [&](std::int64_t k) {
     const T* from = a.data<T>() + k * n * n;
+    const T* in = b.data<T>() + k * n * others;
+    T* out = y.data<T>() + k * n * others;
+    if constexpr (!is_half<T>) {
+      if (out != in && (n >= kSmall || p.left_side)) std::copy(in, in + n * others, out);
+      if (n >= kSmall) return solve_by_library(p, from, out, n, others);
+    }
+    SmallVec<C, 64> m(std::size_t(n * n), C(0)), work(std::size_t(n * others), C(0));
     for (std::int64_t i = 0; i < n; ++i)
       for (std::int64_t j = lower ? 0 : i; j < (lower ? i + 1 : n); ++j) {
         const C v = C(swap ? from[j * n + i] : from[i * n + j]);
         m[std::size_t(i * n + j)] = p.conjugate_a ? conjugate(v) : v;
       }
-    const T* in = b.data<T>() + k * n * others;
-    T* out = y.data<T>() + k * n * others;
-    auto solve = [&](C* x) {
-      solve_in_place(m.data(), n, lower, p.unit_diagonal, x, others, n, others);
-    };
-    if constexpr (!is_half<T>) {
-      if (p.left_side) {
-        if (out != in) std::copy(in, in + n * others, out);
-        solve(out);
-        continue;
-      }
-    }
+    auto solve = [&](C* x) { solve_in_place(m.data(), lower, p.unit_diagonal, x, n, others); };
+    if constexpr (!is_half<T>)
+      if (p.left_side) return solve(out);
     if (p.left_side)
       std::transform(in, in + n * others, work.begin(), [](T v) { return C(v); });
     else
@@ -161,7 +184,7 @@ void triangular_solve_as(const TriangularSolveParams& p, const Array& a, const A
       std::transform(work.begin(), work.end(), out, [](C v) { return T(v); });
     else
       transpose_copy(work.data(), n, others, out);
-  }
+  });
 }
 void triangular_solve_kernel(Args x, Params params, Array* y) {
   auto& p = params.as<TriangularSolveParams>();
@@ -182,12 +205,10 @@ auto magnitude(T v) {
   else
     return std::abs(v);
 }
-// Gaussian elimination of columns [first, last) of an m x n matrix, rows below `first`; whole rows
-// are exchanged.
+// Gaussian elimination by rows, of an m x n matrix.
 template <class T>
-void eliminate(T* a, std::int64_t m, std::int64_t n, std::int64_t first, std::int64_t last,
-               std::int32_t* pivots) {
-  for (std::int64_t j = first; j < last; ++j) {
+void eliminate(T* a, std::int64_t m, std::int64_t n, std::int32_t* pivots) {
+  for (std::int64_t j = 0; j < std::min(m, n); ++j) {
     std::int64_t best = j;
     for (std::int64_t i = j + 1; i < m; ++i)
       if (magnitude(a[i * n + j]) > magnitude(a[best * n + j])) best = i;
@@ -197,23 +218,17 @@ void eliminate(T* a, std::int64_t m, std::int64_t n, std::int64_t first, std::in
     if (pivot == T(0)) continue;  // a singular matrix has its zero on U's diagonal
     for (std::int64_t i = j + 1; i < m; ++i) {
       const T factor = a[i * n + j] = a[i * n + j] / pivot;
-      row_of(a + i * n + j + 1, last - j - 1) -= factor * row_of(a + j * n + j + 1, last - j - 1);
+      row_of(a + i * n + j + 1, n - j - 1) -= factor * row_of(a + j * n + j + 1, n - j - 1);
     }
   }
 }
 template <class T>
 void lu_in_place(T* a, std::int64_t m, std::int64_t n, std::int32_t* pivots) {
-  const std::int64_t k = std::min(m, n);
-  for (std::int64_t j = 0; j < k; j += kPanel) {
-    const std::int64_t w = std::min(kPanel, k - j), right = n - j - w, below = m - j - w;
-    eliminate(a, m, n, j, j + w, pivots);
-    if (right == 0) continue;
-    T* top = a + j * n + j + w;
-    solve_in_place(a + j * n + j, n, true, true, top, n, w, right);
-    if (below == 0) continue;
-    block(a + (j + w) * n + j + w, below, right, n).noalias() -=
-        block(a + (j + w) * n + j, below, w, n) * block(top, w, right, n);
-  }
+  if (std::min(m, n) < kSmall) return eliminate(a, m, n, pivots);
+  std::vector<T> columns(std::size_t(m * n));
+  copy_transposed(columns.data(), a, n, m, m, n);
+  host::getrf(m, n, columns.data(), m, pivots);
+  copy_transposed(a, columns.data(), m, n, n, m);
 }
 void apply_pivots(const std::int32_t* pivots, std::int64_t k, std::int32_t* permutation,
                   std::int64_t n) {
@@ -226,11 +241,11 @@ void lu_kernel(Args x, Params, Array* y) {
   std::memcpy(y[0].data<void>(), x[0].data<void>(), std::size_t(x[0].size()) * width(x[0].dtype()));
   by_field(x[0].dtype(), [&](auto t) {
     using T = decltype(t);
-    for (std::int64_t i = 0; i < matrices(x[0]); ++i) {
+    each_matrix(x[0], estimate(m, n, k), [&](std::int64_t i) {
       std::int32_t* pivots = y[1].data<std::int32_t>() + i * k;
       lu_in_place(y[0].data<T>() + i * m * n, m, n, pivots);
       apply_pivots(pivots, k, y[2].data<std::int32_t>() + i * m, m);
-    }
+    });
   });
 }
 void permutation_kernel(Args x, Params, Array* y) {

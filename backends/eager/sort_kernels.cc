@@ -2,10 +2,12 @@
 //
 // Every key becomes an unsigned integer whose order is the order wanted (sort: NaN last, zeros
 // equal; top_k: the total order of floats; a complex number is two keys), so one sort serves all
-// types: of (key, position) pairs, which also makes it stable.  Long lines are sorted by radix.
-// Then each operand is permuted.
+// types.  A long line of one real operand is sorted as it is, by radix, which is stable.  Otherwise
+// pairs (key, position) are sorted, then each operand is permuted.  Lines are divided over threads.
 #include <algorithm>
+#include <limits>
 #include "backends/eager/fold_ops.h"
+#include "backends/host/pool.h"
 
 namespace jaxpp::internal {
 namespace {
@@ -36,10 +38,12 @@ std::uint64_t key_of(T v, bool canonical, bool imaginary) {
   else if constexpr (is_half<T> || std::is_same_v<T, float>)
     return float_key<float, std::uint32_t>(float(v), canonical);
   else if constexpr (std::is_signed_v<T>)
-    return std::uint64_t(std::int64_t(v)) ^ std::uint64_t(1) << 63;
+    return std::make_unsigned_t<T>(v) ^ std::make_unsigned_t<T>(std::numeric_limits<T>::min());
   else
     return std::uint64_t(v);
 }
+template <class T>
+inline constexpr int key_bits = 8 * (is_half<T> ? 4 : int(sizeof(T)));
 // Where the keys of an operand come from: one line of it at a time.
 struct KeySource {
   const Array* x;
@@ -54,29 +58,39 @@ struct KeySource {
   }
 };
 
-// ---- Sorting pairs
-// Byte by byte from the least significant one, skipping the bytes in which all keys agree.
-void radix_sort(std::vector<Item>& items, std::vector<Item>& scratch) {
-  std::uint64_t same = ~std::uint64_t(0), any = 0;
-  for (const Item& i : items) {
-    same &= i.key;
-    any |= i.key;
+// ---- Sorting
+constexpr std::size_t kShort = 512;  // lines that are sorted by comparisons
+
+// By 11 bits at a time from the least significant ones; those in which all keys agree are skipped.
+// `scratch` is of the same size.
+template <int kBits, class T, class Key>
+void radix_sort(std::vector<T>& items, std::vector<T>& scratch, Key key) {
+  constexpr int digit = 11, passes = (kBits + digit - 1) / digit;
+  constexpr std::uint64_t mask = (1 << digit) - 1;
+  std::vector<std::size_t> counts(passes << digit);
+  for (const T& item : items) {
+    const std::uint64_t k = key(item);
+    for (int p = 0; p < passes; ++p)
+      ++counts[std::size_t(p) << digit | std::size_t(k >> p * digit & mask)];
   }
-  scratch.resize(items.size());
-  for (int shift = 0; shift < 64; shift += 8) {
-    if (((same ^ any) >> shift & 255) == 0) continue;
-    std::size_t start[256] = {}, total = 0;
-    for (const Item& i : items) ++start[i.key >> shift & 255];
-    for (std::size_t& s : start) total += std::exchange(s, total);
-    for (const Item& i : items) scratch[start[i.key >> shift & 255]++] = i;
+  for (int p = 0; p < passes; ++p) {
+    std::size_t* start = counts.data() + (std::size_t(p) << digit);
+    if (start[key(items[0]) >> p * digit & mask] == items.size()) continue;
+    for (std::size_t i = 0, total = 0; i <= mask; ++i) total += std::exchange(start[i], total);
+    for (const T& item : items) scratch[start[key(item) >> p * digit & mask]++] = item;
     items.swap(scratch);
   }
 }
 void sort_items(std::vector<Item>& items, std::vector<Item>& scratch) {
-  if (items.size() >= 1024)
-    radix_sort(items, scratch);
-  else
-    std::sort(items.begin(), items.end());
+  if (items.size() < kShort) return std::sort(items.begin(), items.end());
+  scratch.resize(items.size());
+  radix_sort<64>(items, scratch, [](const Item& i) { return i.key; });
+}
+// Keys of 32 bits above positions of 32 bits.
+void sort_packed(std::vector<std::uint64_t>& items, std::vector<std::uint64_t>& scratch) {
+  if (items.size() < kShort) return std::sort(items.begin(), items.end());
+  scratch.resize(items.size());
+  radix_sort<32>(items, scratch, [](std::uint64_t i) { return i >> 32; });
 }
 
 struct Lines {  // an array as outer x n x inner, sorted along n
@@ -87,55 +101,117 @@ struct Lines {  // an array as outer x n x inner, sorted along n
     for (std::int64_t i = 0; i < axis; ++i) outer *= s[std::size_t(i)];
   }
 };
-// y[i] = x[order[i]] for the first `count` of a line.
+// f(base, scratch) for the first element of every line; the lines of a thread share scratch.
+template <class Scratch, class F>
+void each_line(const Lines& l, F f) {
+  const double n = double(l.n), nanoseconds = n * (4 + 2 * std::log2(n + 1));
+  host::parallel_ranges(l.outer * l.inner,
+                        std::int64_t(std::max(1., 2 * host::kSerialNanoseconds / nanoseconds)),
+                        [&](std::int64_t begin, std::int64_t end) {
+                          Scratch scratch;
+                          for (std::int64_t i = begin; i < end; ++i)
+                            f(i / l.inner * l.n * l.inner + i % l.inner, scratch);
+                        });
+}
+// y[i] = x[position of order[i]] for each of a line's `order`.
+template <class Order, class Position>
 void permute(const Array& x, std::int64_t from, Array& y, std::int64_t to, std::int64_t stride,
-             std::span<const Item> order) {
+             const Order& order, Position position) {
   by_width(x.dtype(), [&](auto t) {
     using T = decltype(t);
     const T* a = x.data<T>() + from;
     T* b = y.data<T>() + to;
-    for (const Item& i : order) {
-      *b = a[i.index * stride];
+    for (const auto& i : order) {
+      *b = a[position(i) * stride];
       b += stride;
     }
   });
 }
+std::int64_t position_of(const Item& i) { return i.index; }
 
+// One operand, one real key.
+template <class T>
+void sort_values(const Array& x, const Lines& l, Array& y) {
+  struct Scratch {
+    std::vector<T> items, other;
+  };
+  each_line<Scratch>(l, [&](std::int64_t base, Scratch& s) {
+    s.items.resize(std::size_t(l.n));
+    s.other.resize(std::size_t(l.n));
+    const T* from = x.data<T>() + base;
+    for (std::int64_t i = 0; i < l.n; ++i) s.items[std::size_t(i)] = from[i * l.inner];
+    radix_sort<key_bits<T>>(s.items, s.other, [](T v) { return key_of(v, true, false); });
+    T* to = y.data<T>() + base;
+    for (std::int64_t i = 0; i < l.n; ++i) to[i * l.inner] = s.items[std::size_t(i)];
+  });
+}
+// Any number of operands, one real key of at most 32 bits.
+template <class T>
+void sort_by_packed(Args x, const Lines& l, Array* y) {
+  struct Scratch {
+    std::vector<std::uint64_t> items, other;
+  };
+  each_line<Scratch>(l, [&](std::int64_t base, Scratch& s) {
+    s.items.resize(std::size_t(l.n));
+    const T* from = x[0].data<T>() + base;
+    for (std::int64_t i = 0; i < l.n; ++i)
+      s.items[std::size_t(i)] = key_of(from[i * l.inner], true, false) << 32 | std::uint64_t(i);
+    sort_packed(s.items, s.other);
+    for (std::size_t i = 0; i < x.size(); ++i)
+      permute(x[i], base, y[i], base, l.inner, s.items,
+              [](std::uint64_t item) { return std::int64_t(item & 0xffffffff); });
+  });
+}
+// Anything.
+void sort_by_items(Args x, std::int64_t num_keys, const Lines& l, Array* y) {
+  SmallVec<KeySource, 4> keys;
+  for (std::size_t k = 0; k < std::size_t(num_keys); ++k) {
+    keys.push_back(KeySource{&x[k], true, false});
+    if (is_complex(x[k].dtype())) keys.push_back(KeySource{&x[k], true, true});
+  }
+  const std::size_t n = std::size_t(l.n), more = keys.size() - 1;
+  struct Scratch {
+    std::vector<Item> items, other;
+    std::vector<std::uint64_t> rest;  // keys but the first
+  };
+  each_line<Scratch>(l, [&](std::int64_t base, Scratch& s) {
+    s.items.resize(n);
+    s.rest.resize(more * n);
+    keys[0].read(base, l.inner, l.n, [&](std::int64_t i, std::uint64_t key) {
+      s.items[std::size_t(i)] = {key, i};
+    });
+    for (std::size_t m = 0; m < more; ++m)
+      keys[m + 1].read(base, l.inner, l.n, [&](std::int64_t i, std::uint64_t key) {
+        s.rest[m * n + std::size_t(i)] = key;
+      });
+    if (more == 0)
+      sort_items(s.items, s.other);
+    else
+      std::sort(s.items.begin(), s.items.end(), [&](const Item& a, const Item& b) {
+        if (a.key != b.key) return a.key < b.key;
+        for (std::size_t m = 0; m < more; ++m) {
+          auto u = s.rest[m * n + std::size_t(a.index)], v = s.rest[m * n + std::size_t(b.index)];
+          if (u != v) return u < v;
+        }
+        return a.index < b.index;
+      });
+    for (std::size_t i = 0; i < x.size(); ++i)
+      permute(x[i], base, y[i], base, l.inner, s.items, position_of);
+  });
+}
 void sort(Args x, Params p, Array* y) {
   const auto& q = p.as<SortParams>();
   const Lines l(x[0].shape(), q.dimension);
   if (x[0].size() == 0) return;
-  SmallVec<KeySource, 4> keys;
-  for (std::size_t k = 0; k < std::size_t(q.num_keys); ++k) {
-    keys.push_back(KeySource{&x[k], true, false});
-    if (is_complex(x[k].dtype())) keys.push_back(KeySource{&x[k], true, true});
-  }
-  std::vector<Item> items(static_cast<std::size_t>(l.n)), scratch;
-  std::vector<std::uint64_t> rest((keys.size() - 1) * std::size_t(l.n));  // keys but the first
-  const std::size_t n = std::size_t(l.n), more = keys.size() - 1;
-  for (std::int64_t k = 0; k < l.outer; ++k)
-    for (std::int64_t j = 0; j < l.inner; ++j) {
-      const std::int64_t base = k * l.n * l.inner + j;
-      keys[0].read(base, l.inner, l.n, [&](std::int64_t i, std::uint64_t key) {
-        items[std::size_t(i)] = {key, i};
-      });
-      for (std::size_t m = 0; m < more; ++m)
-        keys[m + 1].read(base, l.inner, l.n, [&](std::int64_t i, std::uint64_t key) {
-          rest[m * n + std::size_t(i)] = key;
-        });
-      if (more == 0)
-        sort_items(items, scratch);
-      else
-        std::sort(items.begin(), items.end(), [&](const Item& a, const Item& b) {
-          if (a.key != b.key) return a.key < b.key;
-          for (std::size_t m = 0; m < more; ++m) {
-            auto u = rest[m * n + std::size_t(a.index)], v = rest[m * n + std::size_t(b.index)];
-            if (u != v) return u < v;
-          }
-          return a.index < b.index;
-        });
-      for (std::size_t i = 0; i < x.size(); ++i) permute(x[i], base, y[i], base, l.inner, items);
-    }
+  if (q.num_keys > 1 || is_complex(x[0].dtype())) return sort_by_items(x, q.num_keys, l, y);
+  by_dtype(x[0].dtype(), [&](auto t) {
+    using T = decltype(t);
+    if constexpr (!is_complex_type<T> && !std::is_same_v<T, bool>)
+      if (x.size() == 1 && std::size_t(l.n) >= kShort) return sort_values<T>(x[0], l, *y);
+    if constexpr (key_bits<T> <= 32)
+      if (l.n <= std::int64_t(0xffffffff)) return sort_by_packed<T>(x, l, y);
+    sort_by_items(x, 1, l, y);
+  });
 }
 
 void top_k(Args x, Params p, Array* y) {
@@ -143,22 +219,25 @@ void top_k(Args x, Params p, Array* y) {
   const Lines l(x[0].shape(), q.axis);
   if (x[0].size() == 0 || q.k == 0) return;
   const KeySource source{&x[0], false, false};
-  std::vector<Item> items(static_cast<std::size_t>(l.n)), scratch;
-  for (std::int64_t k = 0; k < l.outer; ++k)
-    for (std::int64_t j = 0; j < l.inner; ++j) {
-      const std::int64_t base = k * l.n * l.inner + j, to = k * q.k * l.inner + j;
-      source.read(base, l.inner, l.n, [&](std::int64_t i, std::uint64_t key) {
-        items[std::size_t(i)] = {~key, i};  // the greatest first
-      });
-      if (q.k < l.n / 8)
-        std::partial_sort(items.begin(), items.begin() + q.k, items.end());
-      else
-        sort_items(items, scratch);
-      permute(x[0], base, y[0], to, l.inner, {items.data(), std::size_t(q.k)});
-      std::int32_t* index = y[1].data<std::int32_t>() + to;
-      for (std::int64_t i = 0; i < q.k; ++i)
-        index[i * l.inner] = std::int32_t(items[std::size_t(i)].index);
-    }
+  struct Scratch {
+    std::vector<Item> items, other;
+  };
+  each_line<Scratch>(l, [&](std::int64_t base, Scratch& s) {
+    const std::int64_t to = base / (l.n * l.inner) * q.k * l.inner + base % l.inner;
+    s.items.resize(std::size_t(l.n));
+    source.read(base, l.inner, l.n, [&](std::int64_t i, std::uint64_t key) {
+      s.items[std::size_t(i)] = {~key, i};  // the greatest first
+    });
+    if (q.k < l.n / 8)
+      std::partial_sort(s.items.begin(), s.items.begin() + q.k, s.items.end());
+    else
+      sort_items(s.items, s.other);
+    permute(x[0], base, y[0], to, l.inner, std::span(s.items.data(), std::size_t(q.k)),
+            position_of);
+    std::int32_t* index = y[1].data<std::int32_t>() + to;
+    for (std::int64_t i = 0; i < q.k; ++i)
+      index[i * l.inner] = std::int32_t(s.items[std::size_t(i)].index);
+  });
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // call_kernels.cc -- calls and control flow outside of jit: each runs as a compiled program of its own.
 #include <algorithm>
 #include "backends/eager/kernels.h"
-#include "backends/loops/executable.h"
+#include "backends/cpu/executable.h"
 #include "jaxpp/ops/primitives.h"
 
 namespace jaxpp::internal {
@@ -26,7 +26,8 @@ void custom_lin_kernel(Args in, Params p, Array* out) {
 // A loop is a program of one equation.
 template <const Primitive& P>
 void loop_kernel(Args in, Params p, Array* out) {
-  run_jaxpr(*program_of(P, in, p, Loc()), in, out);
+  run_jaxpr(*program_of(P, in, p, Loc()), {const_cast<Array*>(in.data()), in.size()}, out, false,
+            {.eager = true});
 }
 
 void cond_kernel(Args in, Params q, Array* out) {

@@ -1,98 +1,19 @@
 // interpret.cc -- runs prepared programs.
 //
-// All memory of a run is one frame of a stack that the thread keeps: the table of bases, loop variables, and the regions
-// of interpret_code.h.  A host function called from a program may run other programs: their frames lie on top.
+// All memory of a run is one frame (backends/host/frame.h): the table of bases, loop variables, and the regions of
+// interpret_code.h.
 #include "backends/loops/interpret.h"
 #include <cstdlib>
 #include <cstring>
+#include "backends/host/frame.h"
 #include "backends/loops/interpret_prepare.h"
 
 namespace jaxpp::loops {
 namespace interpret {
 namespace {
 
-constexpr std::size_t kAlign = 64;
-constexpr std::size_t kKept = std::size_t(256) << 20;  // bytes that a thread keeps between runs
-std::size_t aligned(std::size_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
-
-// ---- The thread's stack of frames
-struct Stack {
-  struct Chunk {
-    Chunk* below;
-    std::size_t bytes;
-    char* end() { return reinterpret_cast<char*>(this) + bytes; }
-    char* begin() { return reinterpret_cast<char*>(this) + kAlign; }
-  };
-  Chunk* chunk = nullptr;
-  char *top = nullptr, *end = nullptr;  // of the free part of the chunk
-
-  /// A chunk of at least so many bytes, twice as large as the one below.
-  [[gnu::noinline]] void grow(std::size_t bytes);
-  /// Back to a lower chunk.  At the bottom the largest one stays, unless it is huge.
-  [[gnu::noinline]] void shrink(Chunk* to, char* to_top);
-  void use(Chunk* c) {
-    chunk = c;
-    top = c ? c->begin() : nullptr;
-    end = c ? c->end() : nullptr;
-  }
-  static void free(Chunk*& c) {
-    Chunk* const below = c->below;
-    ::operator delete(c, std::align_val_t(kAlign));
-    c = below;
-  }
-};
-constinit thread_local Stack stack;
-// Apart from the stack, so that reaching that costs nothing.
-struct StackGuard {
-  ~StackGuard() {
-    while (stack.chunk) Stack::free(stack.chunk);
-    stack.top = stack.end = nullptr;
-  }
-};
-
-void Stack::grow(std::size_t bytes) {
-  static thread_local StackGuard guard;
-  (void)&guard;
-  const std::size_t n = aligned(
-      std::max({bytes + kAlign, std::size_t(64) << 10, chunk ? 2 * chunk->bytes : std::size_t(0)}));
-  auto* c = static_cast<Chunk*>(::operator new(n, std::align_val_t(kAlign)));
-  *c = {chunk, n};
-  use(c);
-}
-void Stack::shrink(Chunk* to, char* to_top) {
-  Chunk* const largest = chunk;
-  if ((to && (to->below || to_top != to->begin())) || largest->bytes > kKept) {
-    while (chunk != to) free(chunk);
-    use(to);
-    top = to_top;
-  } else {  // nothing is in use
-    while (largest->below) free(largest->below);
-    use(largest);
-  }
-}
-
-class Frame {
- public:
-  explicit Frame(std::size_t bytes) : stack_(stack), chunk_(stack_.chunk), top_(stack_.top) {
-    if (std::size_t(stack_.end - top_) < bytes) [[unlikely]]
-      stack_.grow(bytes);
-    data = stack_.top;
-    stack_.top += bytes;
-  }
-  Frame(const Frame&) = delete;
-  ~Frame() {
-    if (stack_.chunk != chunk_) [[unlikely]]
-      stack_.shrink(chunk_, top_);
-    else
-      stack_.top = top_;
-  }
-  char* data;
-
- private:
-  Stack& stack_;
-  Stack::Chunk* chunk_;
-  char* top_;
-};
+using host::aligned;
+using host::Frame;
 
 // ---- One run
 class Run {
@@ -322,10 +243,10 @@ void Run::call(const CallInfo& c) {
 
 struct Interpreter::Impl {
   explicit Impl(Program p) : program(std::move(p)), poison(std::getenv("JAXPP_POISON")) {
-    using interpret::aligned;
+
     code = interpret::prepare(program, poison);
-    auto part = [&](std::size_t bytes) { return std::exchange(frame, frame + aligned(bytes)); };
-    frame = aligned(code.bases * sizeof(char*));
+    auto part = [&](std::size_t bytes) { return std::exchange(frame, frame + host::aligned(bytes)); };
+    frame = host::aligned(code.bases * sizeof(char*));
     variables = part(code.variables * sizeof(std::int64_t));
     counts = part(code.counts.size() * sizeof(std::int64_t));
     operands = part(code.most_operands * sizeof(void*));

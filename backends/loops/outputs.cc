@@ -1,5 +1,6 @@
 #include "backends/loops/outputs.h"
 #include <algorithm>
+#include <cstring>
 
 namespace jaxpp::loops {
 
@@ -25,6 +26,8 @@ Outputs::Outputs(const JaxprBody& j, JaxprBody& program) {
       from_.push_back({From::computed, std::size_t(k)});
     }
   }
+  for (std::size_t i = 0; i < from_.size(); ++i)
+    all_computed_ &= from_[i].kind == From::computed && from_[i].index == i;
 }
 
 void Outputs::assemble(std::span<const Array> in, std::span<Array> computed, Array* out) const {
@@ -38,6 +41,27 @@ void Outputs::assemble(std::span<const Array> in, std::span<Array> computed, Arr
       out[i] = std::move(computed[f.index]);
     else
       out[i] = computed[f.index];
+  }
+}
+
+std::optional<std::size_t> Outputs::computed(std::size_t i) const {
+  const From& f = from_[i];
+  return f.kind == From::computed && f.last ? std::optional(f.index) : std::nullopt;
+}
+void Outputs::copy_rest(const void* const* in, const std::vector<Type>& in_types,
+                        void* const* computed, const std::vector<Type>& computed_types,
+                        void* const* out) const {
+  const auto copy = [&](void* to, const void* from, Type t) {
+    std::memcpy(to, from, std::size_t(t->size) * width(t->dtype));
+  };
+  for (std::size_t i = 0; i < from_.size(); ++i) {
+    const From& f = from_[i];
+    if (f.kind == From::input)
+      copy(out[i], in[f.index], in_types[f.index]);
+    else if (f.kind == From::constant)
+      copy(out[i], f.value.data<char>(), f.value.type());
+    else if (!f.last)
+      copy(out[i], computed[f.index], computed_types[f.index]);
   }
 }
 

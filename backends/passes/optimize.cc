@@ -29,13 +29,15 @@ std::size_t size_of(const JaxprBody& j) {
 JaxprPtr optimize(const internal::JaxprBody& j) {
   const auto walk = [](const JaxprBody& b) { return dce(*Local(b, kAll).run()); };
   JaxprPtr p = walk(*lower(j));
+  if (std::none_of(p->eqns.begin(), p->eqns.end(), nests)) return p;
   for (int round = 0; round < kRounds; ++round) {
-    if (std::none_of(p->eqns.begin(), p->eqns.end(), nests)) break;
     const JaxprPtr q = cleanup(*hoist(*p));
     if (size_of(*q) == size_of(*p)) break;
     p = walk(*q);
   }
-  return p;
+  // Last: what is computed twice on purpose is not to be taken for an equal expression.
+  const JaxprPtr q = residuals(*p);
+  return size_of(*q) == size_of(*p) ? p : walk(*cleanup(*q));
 }
 
 std::span<const Pass> all() {
@@ -46,6 +48,7 @@ std::span<const Pass> all() {
       {"simplify", "algebraic identities that are exact", simplify},
       {"hoist", "move loop-invariant equations in front of loops", hoist},
       {"cleanup", "drop what scan, while and cond carry around for nothing", cleanup},
+      {"residuals", "compute again in a backward loop what is cheaper than storing it", residuals},
       {"inline", "replace jit by its body", inline_calls},
       {"lower", "replace every call by its body", lower},
       {"optimize", "all of them, as compilation does", optimize},

@@ -20,6 +20,8 @@ JaxprPtr simplify(const internal::JaxprBody&);
 JaxprPtr hoist(const internal::JaxprBody&);
 /// Takes out of scan, while and cond what they carry around for nothing, and loops and choices that are none.
 JaxprPtr cleanup(const internal::JaxprBody&);
+/// Lets backward loops compute again what is cheaper to compute than to store: fewer values of a scan are stacked.
+JaxprPtr residuals(const internal::JaxprBody&);
 /// Replaces jit by its body.
 JaxprPtr inline_calls(const internal::JaxprBody&);
 /// Replaces every call by its body: jit, checkpoint (its operands behind a barrier, so that cse keeps the recomputation),

@@ -3,6 +3,7 @@
 #include <bit>
 #include <mutex>
 #include <unordered_set>
+#include "jaxpp/core/allocator.h"
 #include "jaxpp/core/primitive.h"
 #include "jaxpp/core/trace.h"
 #include "jaxpp/lax.h"
@@ -91,7 +92,7 @@ void buffer_delete(void* p, std::size_t bytes) {
   if (c < Pool::kClasses)
     pool_give(p, c);
   else
-    ::operator delete(p, kAlign);
+    large_delete(p, bytes);
 }
 }  // namespace
 
@@ -105,7 +106,7 @@ void* pool_refill(int c) {
 }
 void* buffer_new(std::size_t bytes) {
   int c = size_class(bytes);
-  return c < Pool::kClasses ? pool_take(c) : ::operator new(bytes, kAlign);
+  return c < Pool::kClasses ? pool_take(c) : large_new(bytes);
 }
 void node_delete(Node* n) {
   if (n->trace) {  // recursion depth is the nesting of traces, not the length of a program

@@ -11,15 +11,20 @@ struct Executable {
   virtual ~Executable() = default;
   /// donate: entries of `in` that nobody else holds may be overwritten and taken.
   virtual void run(std::span<Array> in, Array* out, bool donate) const = 0;
+  /// On elements in memory: in[i], out[i] of input and output i.  False: not on this device.
+  virtual bool run_raw(const void* const*, void* const*) const { return false; }
   // What users may see of it.
   virtual std::string loops() const = 0;
-  virtual std::string cuda() const = 0;  // "" for the CPU
+  virtual std::string cuda() const { return ""; }
+  virtual std::string llvm() const { return ""; }      // of the CPU, if it was compiled
+  virtual std::string assembly() const { return ""; }  // likewise
+  virtual CompileTimes times() const { return {}; }
   virtual MemoryUse memory() const = 0;
   virtual CostEstimate cost() const = 0;
 };
 struct Backend {
   void (*install_kernels)();  // sets Primitive::kernel of every built-in primitive, once
-  std::shared_ptr<const Executable> (*compile)(const JaxprBody&, Device);
+  std::shared_ptr<const Executable> (*compile)(const JaxprBody&, const CompileTarget&);
   std::vector<Device> (*devices)(Device::Platform, std::string* why_none);
   /// Arrays whose storage is Storage::device.
   Array (*to_device)(const Array& host, Device);

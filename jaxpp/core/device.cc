@@ -109,7 +109,7 @@ void eval_on_device(const Primitive& p, Args x, Params params, Array* y, Loc loc
   try {
     JaxprPtr j = program_of(p, x, params, user_loc(loc));
     Results out(j->outs.size());
-    run_jaxpr(*j, {const_cast<Array*>(x.data()), x.size()}, out.data(), false, device);
+    run_jaxpr(*j, {const_cast<Array*>(x.data()), x.size()}, out.data(), false, {.device = device});
     for (std::size_t i = 0; i < out.size(); ++i) y[i] = std::move(out[i]);
   } catch (const RuleError& e) {
     fail(e.what(), user_loc(loc), "E11");

@@ -67,4 +67,14 @@ struct CostEstimate {
   std::vector<std::string> fallbacks;  ///< what a GPU program leaves to the CPU, and why
 };
 
+/// Milliseconds that the stages of a compilation took.
+struct CompileTimes {
+  double passes = 0;    ///< jaxpr to jaxpr
+  double build = 0;     ///< to a loop program with its schedule and memory plan
+  double generate = 0;  ///< to LLVM IR
+  double parse = 0, optimize = 0, codegen = 0, link = 0;  ///< LLVM
+  bool cached = false;                                    ///< machine code came from the disk
+  double total() const { return passes + build + generate + parse + optimize + codegen + link; }
+};
+
 }  // namespace jaxpp

@@ -19,22 +19,26 @@ void eval_jaxpr(const JaxprBody& j, Args in, Results& out) {
   for (auto& a : j.outs) out.push_back(a.is_var() ? env[a.var()] : a.value());
 }
 
-const Executable& executable_of(const JaxprBody& j, Device device) {
+const Executable& executable_of(const JaxprBody& j, const CompileTarget& target) {
   using Ptr = std::shared_ptr<const Executable>;
-  const bool host = device == Device();
-  if (host)
+  const bool plain = target == CompileTarget();
+  if (plain)
     if (const Executable* e = j.executable.load(std::memory_order_acquire)) return *e;
   Scope none(nullptr);
-  const std::string key = host ? "executable" : "executable " + to_string(device);
-  const Executable* e = j.memo<Ptr>(key, [&] { return backend().compile(j, device); })->get();
-  if (host) j.executable.store(e, std::memory_order_release);
+  std::string key = "executable";
+  if (!plain) key += " " + to_string(target.device);
+  if (!target.contract) key += " uncontracted";
+  if (target.eager) key += " eager";
+  const Executable* e = j.memo<Ptr>(key, [&] { return backend().compile(j, target); })->get();
+  if (plain) j.executable.store(e, std::memory_order_release);
   return *e;
 }
 void run_jaxpr(const JaxprBody& j, std::span<Array> in, Array* out, bool donate) {
   executable_of(j).run(in, out, donate);
 }
-void run_jaxpr(const JaxprBody& j, std::span<Array> in, Array* out, bool donate, Device device) {
-  executable_of(j, device).run(in, out, donate);
+void run_jaxpr(const JaxprBody& j, std::span<Array> in, Array* out, bool donate,
+               const CompileTarget& target) {
+  executable_of(j, target).run(in, out, donate);
 }
 void run_jaxpr(const JaxprBody& j, Args in, Array* out) {
   executable_of(j).run({const_cast<Array*>(in.data()), in.size()}, out, false);

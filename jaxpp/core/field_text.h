@@ -7,7 +7,9 @@ namespace jaxpp::internal {
 
 // Nested parameter structs go by JAX's names.
 inline constexpr std::pair<std::string_view, std::string_view> kStructNames[] = {
-    {"GatherDims", "GatherDimensionNumbers"}, {"ScatterDims", "ScatterDimensionNumbers"}};
+    {"GatherDims", "GatherDimensionNumbers"},
+    {"ScatterDims", "ScatterDimensionNumbers"},
+    {"ConvDims", "ConvDimensionNumbers"}};
 inline std::string_view struct_name(std::string_view type) {
   for (auto& [ours, jax] : kStructNames)
     if (type == ours) return jax;

@@ -148,8 +148,16 @@ void eval_jaxpr(const JaxprBody&, Args in,
                 Results& out);  // binds every equation in the current trace
 /// Evaluates with the backend's executable.  donate: inputs that nobody else holds may be overwritten.
 void run_jaxpr(const JaxprBody&, std::span<Array> in, Array* out, bool donate);
-void run_jaxpr(const JaxprBody&, std::span<Array> in, Array* out, bool donate, Device);
-const Executable& executable_of(const JaxprBody&, Device = {});  // compiled on first use
+/// What an executable is compiled for.
+struct CompileTarget {
+  Device device{};
+  bool contract = true;  // sums of products may be fused
+  bool eager = false;    // control flow outside of jit: compiled only if that pays in one run
+  bool operator==(const CompileTarget&) const = default;
+};
+void run_jaxpr(const JaxprBody&, std::span<Array> in, Array* out, bool donate,
+               const CompileTarget&);
+const Executable& executable_of(const JaxprBody&, const CompileTarget& = {});  // on first use
 void run_jaxpr(const JaxprBody&, Args in, Array* out);
 /// One operation on operands of these types, as a program; the last few hundred are remembered.
 JaxprPtr program_of(const Primitive&, Args, Params, Loc);

@@ -6,6 +6,7 @@
 // triangular system is linear in its right-hand side, and d(A^-1 B) = A^-1 (dB - dA A^-1 B).
 #include "jaxpp/ops/linalg.h"
 #include "jaxpp/ops/indexing.h"
+#include "jaxpp/ops/matrices.h"
 
 namespace jaxpp {
 namespace internal {
@@ -30,45 +31,6 @@ Array permute_rows(const Array& x, const Array& permutation) {
 namespace {
 using namespace internal;
 
-// ---- Matrices, batched over leading dimensions
-std::int64_t rows(Type t) { return t->shape[t->shape.size() - 2]; }
-std::int64_t cols(Type t) { return t->shape.back(); }
-Dims batch_dims(const Array& x) { return iota_dims(std::size_t(x.ndim()) - 2); }
-Array matmul(const Array& x, const Array& y) {
-  const std::int64_t r = x.ndim();
-  return lax::dot_general(x, y, {{r - 1}, {r - 2}, batch_dims(x), batch_dims(y)});
-}
-Array swapped(const Array& x) {
-  Dims p = iota_dims(std::size_t(x.ndim()));
-  std::swap(p[p.size() - 1], p[p.size() - 2]);
-  return lax::transpose(x, p);
-}
-// Column minus row of each element of an m x n matrix, i32.
-Array diagonal_number(std::int64_t m, std::int64_t n) {
-  return lax::sub(lax::iota(i32, {m, n}, 1), lax::iota(i32, {m, n}, 0));
-}
-// Elements on and below (above, if upper) diagonal k; zeros elsewhere.
-Array triangle(const Array& x, std::int64_t k, bool upper = false) {
-  const Array number = diagonal_number(rows(x.type()), cols(x.type())),
-              limit = lax::full(scalar_type(i32), double(k));
-  const Array mask = upper ? lax::ge(number, limit) : lax::le(number, limit);
-  const Dims last = {x.ndim() - 2, x.ndim() - 1};
-  return lax::select(lax::broadcast_in_dim(mask, x.shape(), last), x, lax::zeros_like(x));
-}
-Array eye(DType d, std::int64_t n) {
-  return lax::convert_element_type(lax::eq(diagonal_number(n, n), lax::full(scalar_type(i32), 0)),
-                                   d);
-}
-Array add_eye(const Array& x) {
-  const Dims last = {x.ndim() - 2, x.ndim() - 1};
-  return lax::add(x, lax::broadcast_in_dim(eye(x.dtype(), cols(x.type())), x.shape(), last));
-}
-Array first_rows(const Array& x, std::int64_t m, std::int64_t n) {
-  Dims limit = x.shape();
-  limit[limit.size() - 2] = m;
-  limit[limit.size() - 1] = n;
-  return lax::slice(x, Dims(limit.size(), 0), limit);
-}
 // Zeros below and to the right, up to an m x n matrix.
 Array padded(const Array& x, std::int64_t m, std::int64_t n) {
   std::vector<Dims> config(std::size_t(x.ndim()), Dims{0, 0, 0});
@@ -76,38 +38,6 @@ Array padded(const Array& x, std::int64_t m, std::int64_t n) {
   config[config.size() - 1] = {0, n - cols(x.type()), 0};
   return lax::pad(x, lax::full(scalar_type(x.dtype()), 0), config);
 }
-Array solve_triangular(const Array& a, const Array& b, bool left, bool lower, bool unit = false,
-                       bool adjoint = false) {
-  return lax::triangular_solve(a, b,
-                               {.conjugate_a = adjoint,
-                                .left_side = left,
-                                .lower = lower,
-                                .transpose_a = adjoint,
-                                .unit_diagonal = unit});
-}
-
-void need_rank(const char* op, Type x, std::size_t rank) {
-  check(x->shape.size() >= rank, op, [&] {
-    return "needs an array of at least " + std::to_string(rank) + " dimensions, not " + x->str();
-  });
-}
-void need_matrix(const char* op, Type x, bool halves = false) {
-  need_rank(op, x, 2);
-  check(is_inexact(x->dtype) && (halves || width(real_of(x->dtype)) >= 4), op, [&] {
-    return std::string("needs elements of ") +
-           (halves ? "a float or complex type" : "f32, f64, c64 or c128") + ", not " + x->str();
-  });
-}
-void need_square(const char* op, Type x, bool halves = false) {
-  need_matrix(op, x, halves);
-  check(rows(x) == cols(x), op, [&] { return "needs square matrices, not " + x->str(); });
-}
-// One operand; results have the batch in front too.
-void leading_batch(BatchRule& r) {
-  r.prim.bind(Borrowed(lax::move_axis(r.x[0], r.axis[0], 0)), r.params, r.y, Loc::current());
-  for (std::size_t i = 0; i < r.prim.outputs(r.params); ++i) r.y_axis[i] = 0;
-}
-
 // ---- cholesky: L with A = L L^H, from the lower triangle of A; above the diagonal A's own elements
 void cholesky_shape(Types x, Params, Type* y) {
   need_square("cholesky", x[0]);

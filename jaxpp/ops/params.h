@@ -134,6 +134,72 @@ struct DotParams {
   JAXPP_PARAMS(DotParams, dimension_numbers, preferred_element_type)
 };
 
+/// Which dimensions of the operands and of the result mean what.  lhs_spec: (batch, feature, spatial...); rhs_spec: (output
+/// feature, input feature, spatial...); out_spec as lhs_spec.
+struct ConvDims {
+  Dims lhs_spec, rhs_spec, out_spec;
+  JAXPP_PARAMS(ConvDims, lhs_spec, rhs_spec, out_spec)
+};
+struct ConvParams {  // conv_general_dilated
+  std::int64_t batch_group_count = 1;
+  ConvDims dimension_numbers;
+  std::int64_t feature_group_count = 1;
+  Dims lhs_dilation;
+  std::vector<Dims> padding;  // [low, high] per spatial dimension; may be negative
+  std::optional<DType> preferred_element_type;
+  Dims rhs_dilation, window_strides;
+  JAXPP_PARAMS(ConvParams, batch_group_count, dimension_numbers, feature_group_count, lhs_dilation,
+               padding, preferred_element_type, rhs_dilation, window_strides)
+};
+
+// ---- Windows
+struct WindowParams {  // reduce_window_sum, reduce_window_max, reduce_window_min
+  Dims base_dilation;
+  std::vector<Dims> padding;  // [low, high] per dimension
+  Dims window_dilation, window_dimensions, window_strides;
+  JAXPP_PARAMS(WindowParams, base_dilation, padding, window_dilation, window_dimensions,
+               window_strides)
+};
+struct ReduceWindowParams {  // operands: N arrays, N inits; jaxpr takes (acc..., x...)
+  Dims base_dilation;
+  JaxprPtr jaxpr;
+  std::vector<Dims> padding;
+  Dims window_dilation, window_dimensions, window_strides;
+  JAXPP_PARAMS(ReduceWindowParams, base_dilation, jaxpr, padding, window_dilation,
+               window_dimensions, window_strides)
+};
+enum class SelectPrim { ge, le };
+inline std::span<const char* const> enum_names(SelectPrim) {
+  static constexpr const char* n[] = {"ge", "le"};
+  return n;
+}
+struct SelectAndScatterParams {  // select_and_scatter_add
+  std::vector<Dims> padding;
+  SelectPrim select_prim = SelectPrim::ge;
+  Dims window_dimensions, window_strides;
+  JAXPP_PARAMS(SelectAndScatterParams, padding, select_prim, window_dimensions, window_strides)
+};
+struct SelectAndGatherParams {  // select_and_gather_add
+  Dims base_dilation;
+  std::vector<Dims> padding;
+  SelectPrim select_prim = SelectPrim::ge;
+  Dims window_dilation, window_dimensions, window_strides;
+  JAXPP_PARAMS(SelectAndGatherParams, base_dilation, padding, select_prim, window_dilation,
+               window_dimensions, window_strides)
+};
+
+// ---- Fourier transforms
+enum class FftType { FFT, IFFT, RFFT, IRFFT };
+inline std::span<const char* const> enum_names(FftType) {
+  static constexpr const char* n[] = {"FFT", "IFFT", "RFFT", "IRFFT"};
+  return n;
+}
+struct FftParams {  // over the last dimensions, as many as there are lengths
+  Dims fft_lengths;
+  FftType fft_type = FftType::FFT;
+  JAXPP_PARAMS(FftParams, fft_lengths, fft_type)
+};
+
 // ---- Indexing
 enum class IndexMode { CLIP, FILL_OR_DROP, PROMISE_IN_BOUNDS, ONE_HOT };
 inline std::span<const char* const> enum_names(IndexMode) {
@@ -184,6 +250,31 @@ struct TriangularSolveParams {
 struct PermutationParams {  // lu_pivots_to_permutation
   std::int64_t permutation_size = 0;
   JAXPP_PARAMS(PermutationParams, permutation_size)
+};
+
+struct QrParams {
+  bool full_matrices = true, pivoting = false;
+  JAXPP_PARAMS(QrParams, full_matrices, pivoting)
+};
+struct EighParams {
+  bool lower = true, sort_eigenvalues = true;
+  std::optional<Dims> subset_by_index;  // [first, last)
+  JAXPP_PARAMS(EighParams, lower, sort_eigenvalues, subset_by_index)
+};
+struct SvdParams {
+  bool compute_uv = true, full_matrices = true;
+  std::optional<Dims> subset_by_index;  // [first, last)
+  JAXPP_PARAMS(SvdParams, compute_uv, full_matrices, subset_by_index)
+};
+struct EigParams {
+  bool compute_left_eigenvectors = true, compute_right_eigenvectors = true,
+       enable_eigvec_derivs = false;
+  JAXPP_PARAMS(EigParams, compute_left_eigenvectors, compute_right_eigenvectors,
+               enable_eigvec_derivs)
+};
+struct TridiagonalSolveParams {
+  bool perturb_singular = false;
+  JAXPP_PARAMS(TridiagonalSolveParams, perturb_singular)
 };
 
 // ---- Calls and control flow

@@ -29,11 +29,17 @@ extern const Primitive reduce_sum_p, reduce_max_p, reduce_min_p, reduce_prod_p, 
 extern const Primitive cumsum_p, cumprod_p, cummax_p, cummin_p, cumlogsumexp_p, sort_p, top_k_p;
 // dot.cc
 extern const Primitive dot_general_p;
+// conv.cc, fft.cc, window.cc
+extern const Primitive conv_general_dilated_p, fft_p, reduce_window_p, reduce_window_sum_p,
+    reduce_window_max_p, reduce_window_min_p, select_and_scatter_add_p, select_and_gather_add_p;
 // indexing.cc
 extern const Primitive gather_p, scatter_p, scatter_add_p, scatter_sub_p, scatter_mul_p,
     scatter_min_p, scatter_max_p, dynamic_slice_p, dynamic_update_slice_p;
 // linalg.cc
 extern const Primitive cholesky_p, triangular_solve_p, lu_p, lu_pivots_to_permutation_p;
+// decompositions.cc, tridiagonal.cc
+extern const Primitive geqrf_p, householder_product_p, qr_p, eigh_p, svd_p, eig_p,
+    tridiagonal_solve_p;
 // random.cc
 extern const Primitive threefry2x32_p;
 // calls.cc, scan.cc, while.cc, cond.cc, custom.cc (transforms/)

@@ -6,7 +6,7 @@
 // the derivative of a tree of binary steps, which is right at zeros, where dividing the product by
 // an element would not be.
 #include "jaxpp/core/jaxpr.h"
-#include "jaxpp/ops/rules.h"
+#include "jaxpp/ops/reduce.h"
 
 namespace jaxpp {
 namespace {
@@ -167,9 +167,9 @@ void reduce_shape(Types x, Params p, Type* y) {
     y[i] = reduced(x[i], x[i]->dtype, q.dimensions);
   }
 }
-// The computation's jvp on whole arrays: its operations are elementwise.  x, dx: inputs; null
-// tangents are zero.
-void elementwise_jvp(const JaxprBody& j, Args x, Args dx, Results& y, Results& dy) {
+}  // namespace
+
+void internal::elementwise_jvp(const JaxprBody& j, Args x, Args dx, Results& y, Results& dy) {
   std::vector<Array> value(j.types.size()), tangent(j.types.size());
   for (std::size_t i = 0; i < j.invars.size(); ++i) {
     value[j.invars[i]] = x[i];
@@ -198,6 +198,8 @@ void elementwise_jvp(const JaxprBody& j, Args x, Args dx, Results& y, Results& d
     dy.push_back(a.is_var() ? tangent[a.var()] : Array());
   }
 }
+
+namespace {
 // (a, da..., b, db...) -> (c, dc...) by the computation j, for n operands; a tangent is null for a
 // type without.
 struct DualStep {

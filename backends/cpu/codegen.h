@@ -1,0 +1,23 @@
+// codegen.h -- a loop program as LLVM IR: one walk over the tree.
+#pragma once
+#include "backends/cpu/elementwise.h"
+#include "backends/cpu/llvm.h"
+#include "backends/loops/tree.h"
+
+namespace jaxpp::native {
+
+using namespace internal;
+
+struct Generated {
+  std::string ir;                         // the function `run` has the type of runtime.h's Entry
+  std::vector<const loops::Call*> calls;  // of kernels: call k of the code is the k-th
+  std::vector<BlockCall> blocks;        // operations without a generated form: block k of the code
+  std::vector<Array> constants;         // their elements are Runtime::constants
+  std::int64_t arena = 0, scratch = 0;  // bytes that `run` wants
+  std::size_t instructions = 0;
+};
+
+/// p is scheduled, has its memory plan, and outlives the result.  contract: products and sums of the program may be fused.
+Generated generate(const loops::Program& p, const Machine&, bool contract);
+
+}  // namespace jaxpp::native

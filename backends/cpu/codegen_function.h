@@ -1,0 +1,166 @@
+// codegen_function.h -- what generated functions are made of: places in memory, masks, accumulators.
+//
+//   codegen.cc          the walk: blocks, loops, lanes, while, if, calls
+//   codegen_memory.cc   addresses; loads and stores of elements, in lanes and apart
+//   codegen_reduce.cc   sums and other combinations in registers
+//
+// Inside a loop in lanes a value is a scalar, the same for all lanes, or a vector.  The loop's variable is bound to the
+// index of lane 0.  Locals that belong to the loop or to what is inside hold a vector for each element.
+#pragma once
+#include <map>
+#include <optional>
+#include <unordered_map>
+#include <unordered_set>
+#include "backends/cpu/codegen.h"
+#include "backends/cpu/elementwise.h"
+#include "backends/cpu/ir.h"
+#include "backends/cpu/runtime.h"
+#include "backends/loops/schedule.h"
+
+namespace jaxpp::native {
+
+using namespace internal;
+using loops::Affine;
+using loops::Combine;
+using loops::Sym;
+
+class Generator {
+ public:
+  Generator(const loops::Program&, const Machine&, bool contract);
+  Generated run();
+
+ private:
+  using V = ir::Value;
+
+  // ---- codegen.cc
+  void function(std::string_view name, const loops::Loop* part);
+  void block(const loops::Block&);
+  void node(const loops::Loop&);
+  void node(const loops::Let&);
+  void node(const loops::Const&);
+  void node(const loops::Index&);
+  void node(const loops::Clip&);
+  void node(const loops::Load&);
+  void node(const loops::Store&);
+  void node(const loops::While&);
+  void node(const loops::If&);
+  void node(const loops::Call&);
+  void work_items(const loops::Loop&);
+  void loop(const loops::Loop&, V from, V to);
+  void scalar_loop(const loops::Loop&, V from, V to);
+  void lane_loop(const loops::Loop&, V from, V to);
+  /// body(i) for i = from, from + step, ... < to.
+  template <class F>
+  void repeat(V from, V to, std::int64_t step, bool more_than_once, F body) {
+    if (!more_than_once) return body(from);
+    const ir::Label before = w_.current(), head = w_.label(), latch = w_.label(), done = w_.label();
+    w_.place(head);
+    const V next = w_.promise(from.type);
+    const V i = w_.phi(from.type, {{from, before}, {next, latch}});
+    body(i);
+    w_.place(latch);
+    w_.define_sum(next, i, ir::integer(from.kind(), std::uint64_t(step)));
+    w_.branch(w_.compare("slt", next, to), head, done);
+    w_.place(done);
+  }
+  void count(const loops::Block&);
+  /// Whether any lane of a mask is on.
+  V any(V mask);
+  V both(V mask, V other) { return mask ? w_.binary("and", mask, other) : other; }
+
+  // ---- codegen_memory.cc
+  /// Element c + lane * stride + lanes[lane] of a buffer, c a scalar.
+  struct Place {
+    V scalar;
+    std::int64_t stride = 0;  // of a loop in lanes: elements from one lane to the next
+    V lanes;                  // none, or what differs otherwise
+    bool uniform() const { return !stride && !lanes; }
+    bool contiguous() const { return stride == 1 && !lanes; }
+  };
+  Place place(int buffer, const Affine&);
+  /// The affine function without its lanes, as an i64.
+  V scalar_part(const Affine&);
+  V base(int buffer);
+  V slot(Slot);
+  V allocate(const loops::Buffer&, int lanes);
+  /// Lanes that a buffer holds for each element: more than 1 only for locals of a loop in lanes.
+  int held(int buffer) const;
+  ir::Type register_type(DType, int lanes) const;
+  /// One element (or vector of them) whose components lie one after the other, re before im.
+  Element read(DType, V address, int lanes, int align);
+  void write(const Element&, V address, int lanes, int align);
+  V component(V address, DType, int lanes, int c);
+  Element load(int buffer, const Place&);
+  void store(int buffer, const Place&, Element, V mask);
+  /// One address a lane.
+  V addresses(int buffer, const Place&, int component);
+  void combine_lane_after_lane(int buffer, const Place&, Combine, const Element&, V mask);
+  Element widened(const Element&, int lanes);
+  Element selected(V condition, const Element& a, const Element& b);
+  V interleaved_mask(V mask);
+
+  // ---- codegen_reduce.cc
+  struct Accumulator {
+    V slot;  // address of one element of `lanes`, or of an array of them
+    Combine combine = Combine::set;
+    DType dtype = DType::f32;
+    int lanes = 1;
+    Place place;  // in memory, behind the loop
+  };
+  using Where = std::pair<int, Affine>;
+  struct Opened {
+    struct Held {
+      Where where;
+      std::optional<Accumulator> outer;  // what the same place had in the loops around
+    };
+    std::vector<Held> places;
+    std::vector<int> arrays;
+  };
+  /// Combining stores of the loop that can go to registers, or to an array of vectors, until it ends.
+  Opened open_accumulators(const loops::Loop&);
+  void close_accumulators(const Opened&);
+  Element combined(Combine, const Element& a, const Element& b);
+  Element horizontal(Combine, Element);
+  Element identity(Combine, DType) const;
+  bool accumulate(const loops::Store&, const Element&);
+
+  Element constant(const loops::Element&) const;
+  const Element& value(Sym s) const { return values_[std::size_t(s)]; }
+
+  const loops::Program& p_;
+  const Machine& machine_;
+  const bool contract_;
+  ir::Writer w_;
+  Generated out_;
+  Target target_{.writer = w_, .runtime = {}, .blocks = out_.blocks};
+  std::vector<loops::Interval> intervals_;
+  std::int64_t program_scratch_ = 0, part_scratch_ = 0;
+  // By buffer: lanes that it holds; offset of a temp; number of a constant.
+  std::vector<int> held_;
+  std::vector<std::int64_t> temps_;
+  std::vector<int> constants_;
+  struct Part {
+    std::string name;
+    const loops::Loop* loop;
+  };
+  std::vector<Part> parts_;
+  bool apart_ = false;                                // top-level loops are functions of their own
+  std::unordered_map<Sym, std::vector<int>> locals_;  // buffers, by the loop that owns them
+
+  // ---- Of the function that is being written
+  std::vector<Element> values_;  // by symbol
+  std::vector<V> indices_;       // by symbol: loop variables, chunks, clips
+  std::vector<V> bases_;         // by buffer
+  V slots_[kBlockSlot + 1];      // of the runtime's table
+  int lanes_ = 1;
+  Sym lane_ = loops::kNone;  // the variable of the loop in lanes
+  V tail_;                   // lanes that exist; none: all
+  V mask_;                   // lanes that exist and run; none: all
+  bool blend_ = false;       // some lanes may be at rest: held locals keep their elements
+  std::map<Where, Accumulator> accumulators_;
+  std::unordered_map<int, Accumulator> arrays_;
+  std::int64_t scratch_ = 0, most_scratch_ = 0;  // bytes in use
+  int depth_ = 0;                                // of loops and branches
+};
+
+}  // namespace jaxpp::native

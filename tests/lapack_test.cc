@@ -1,0 +1,172 @@
+// lapack_test.cc -- factorisations give back the matrix, whoever computes them.  JAXPP_BLAS=0 runs them on Eigen.
+#include "backends/host/lapack.h"
+#include <Eigen/Dense>
+#include <random>
+
+using namespace jaxpp::host;
+
+namespace {
+
+template <class T>
+using Dense = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>;
+
+template <class T>
+Dense<T> random(int m, int n, unsigned seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<double> normal;
+  return Dense<T>::NullaryExpr(m, n, [&](Eigen::Index, Eigen::Index) {
+    if constexpr (is_complex_v<T>)
+      return T(Real<T>(normal(generator)), Real<T>(normal(generator)));
+    else
+      return T(normal(generator));
+  });
+}
+template <class T>
+Dense<T> positive(int n) {
+  const Dense<T> g = random<T>(n, n, 1);
+  return g * g.adjoint() + Dense<T>::Identity(n, n);
+}
+// Of a result whose elements are of order n.
+template <class T>
+void close(const Dense<T>& x, const Dense<T>& y) {
+  REQUIRE(x.rows() == y.rows());
+  REQUIRE(x.cols() == y.cols());
+  const double scale = 1 + double(y.cwiseAbs().maxCoeff()),
+               eps = double(std::numeric_limits<Real<T>>::epsilon());
+  CHECK(double((x - y).cwiseAbs().maxCoeff()) < 50 * double(x.rows() + x.cols()) * eps * scale);
+}
+template <class T>
+Dense<T> identity(Eigen::Index n) {
+  return Dense<T>::Identity(n, n);
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("factorisations", "[lapack]", float, double, std::complex<float>,
+                   std::complex<double>) {
+  using T = TestType;
+  SECTION("potrf") {
+    for (const int n : {1, 5, 70})
+      for (const bool lower : {true, false}) {
+        const Dense<T> a = positive<T>(n);
+        Dense<T> f = a;
+        REQUIRE(potrf(lower, n, f.data(), n));
+        if (lower) {
+          const Dense<T> l = f.template triangularView<Eigen::Lower>();
+          close<T>(l * l.adjoint(), a);
+          if (n > 1) CHECK(f(0, n - 1) == a(0, n - 1));
+        } else {
+          const Dense<T> u = f.template triangularView<Eigen::Upper>();
+          close<T>(u.adjoint() * u, a);
+          if (n > 1) CHECK(f(n - 1, 0) == a(n - 1, 0));
+        }
+      }
+    Dense<T> negative = -positive<T>(6);
+    CHECK(!potrf(true, 6, negative.data(), 6));
+    Dense<T> nan = positive<T>(6);
+    nan(3, 2) = T(NAN);
+    CHECK(!potrf(true, 6, nan.data(), 6));
+    CHECK(potrf<T>(true, 0, nullptr, 1));
+  }
+  SECTION("getrf") {
+    for (const auto& [m, n] :
+         std::vector<std::pair<int, int>>{{1, 1}, {7, 4}, {4, 7}, {60, 60}, {70, 90}, {90, 70}}) {
+      Dense<T> a = random<T>(m, n, 2), f = a;
+      const int k = std::min(m, n);
+      std::vector<std::int32_t> pivots(std::size_t(k), -1);
+      getrf(m, n, f.data(), m, pivots.data());
+      Dense<T> l = f.leftCols(k).template triangularView<Eigen::UnitLower>();
+      Dense<T> u = f.topRows(k).template triangularView<Eigen::Upper>();
+      for (int i = 0; i < k; ++i) {
+        REQUIRE(pivots[std::size_t(i)] >= i);
+        REQUIRE(pivots[std::size_t(i)] < m);
+        a.row(i).swap(a.row(pivots[std::size_t(i)]));
+      }
+      close<T>(l * u, a);
+    }
+    Dense<T> zero = Dense<T>::Zero(3, 3);
+    std::int32_t pivots[3];
+    getrf(3, 3, zero.data(), 3, pivots);
+    CHECK(zero == Dense<T>::Zero(3, 3));
+    CHECK(pivots[2] == 2);
+  }
+  SECTION("trsm") {
+    const int m = 9, n = 6;
+    for (const bool left : {true, false})
+      for (const bool lower : {true, false})
+        for (const bool unit : {true, false})
+          for (const Op op : {Op::none, Op::transpose, Op::adjoint}) {
+            const int size = left ? m : n;
+            const Dense<T> a = random<T>(size, size, 3) * T(0.1) + T(2) * identity<T>(size),
+                           b = random<T>(m, n, 4);
+            Dense<T> x = b, triangle;
+            trsm(left, lower, op, unit, m, n, a.data(), size, x.data(), m);
+            if (lower)
+              triangle = a.template triangularView<Eigen::Lower>();
+            else
+              triangle = a.template triangularView<Eigen::Upper>();
+            if (unit) triangle.diagonal().setOnes();
+            if (op == Op::transpose) triangle.transposeInPlace();
+            if (op == Op::adjoint) triangle = triangle.adjoint().eval();
+            close<T>(left ? Dense<T>(triangle * x) : Dense<T>(x * triangle), b);
+          }
+  }
+  SECTION("geqrf and orgqr") {
+    for (const auto& [m, n] : std::vector<std::pair<int, int>>{{1, 1}, {8, 5}, {5, 8}, {70, 40}}) {
+      const Dense<T> a = random<T>(m, n, 5);
+      const int k = std::min(m, n);
+      Dense<T> f = a, tau(k, 1);
+      geqrf(m, n, f.data(), m, tau.data());
+      const Dense<T> r = f.topRows(k).template triangularView<Eigen::Upper>();
+      Dense<T> q = f.leftCols(k);
+      orgqr(m, k, k, q.data(), m, tau.data());
+      close<T>(q * r, a);
+      close<T>(q.adjoint() * q, identity<T>(k));
+      Dense<T> whole = Dense<T>::Zero(m, m);  // all of q
+      whole.leftCols(k) = f.leftCols(k);
+      orgqr(m, m, k, whole.data(), m, tau.data());
+      close<T>(whole.adjoint() * whole, identity<T>(m));
+      close<T>(whole.leftCols(k), q);
+    }
+  }
+  SECTION("syevd") {
+    for (const int n : {1, 2, 40})
+      for (const bool lower : {true, false}) {
+        const Dense<T> g = random<T>(n, n, 6), a = g + g.adjoint();
+        Dense<T> half = a, v;
+        if (lower)
+          half.template triangularView<Eigen::StrictlyUpper>().setConstant(T(NAN));
+        else
+          half.template triangularView<Eigen::StrictlyLower>().setConstant(T(NAN));
+        v = half;
+        Dense<Real<T>> w(n, 1), only(n, 1);
+        REQUIRE(syevd(true, lower, n, v.data(), n, w.data()));
+        close<T>(a * v, v * w.col(0).asDiagonal().toDenseMatrix().template cast<T>());
+        close<T>(v.adjoint() * v, identity<T>(n));
+        CHECK(std::is_sorted(w.data(), w.data() + n));
+        REQUIRE(syevd(false, lower, n, half.data(), n, only.data()));
+        close<Real<T>>(only, w);
+      }
+  }
+  SECTION("gesdd") {
+    for (const auto& [m, n] : std::vector<std::pair<int, int>>{{1, 1}, {9, 5}, {5, 9}, {40, 40}})
+      for (const Vectors vectors : {Vectors::none, Vectors::thin, Vectors::full}) {
+        const Dense<T> a = random<T>(m, n, 7);
+        const int k = std::min(m, n);
+        const bool full = vectors == Vectors::full;
+        Dense<T> f = a, u(m, full ? m : k), vh(full ? n : k, n);
+        Dense<Real<T>> s(k, 1);
+        REQUIRE(gesdd(vectors, m, n, f.data(), m, s.data(), u.data(), m, vh.data(), vh.rows()));
+        CHECK(std::is_sorted(s.data(), s.data() + k, std::greater<>()));
+        CHECK(double(s.squaredNorm()) == Approx(double(a.squaredNorm())).epsilon(1e-4));
+        if (vectors == Vectors::none) continue;
+        close<T>(u.leftCols(k) * s.col(0).asDiagonal() * vh.topRows(k), a);
+        close<T>(u.adjoint() * u, identity<T>(u.cols()));
+        close<T>(vh * vh.adjoint(), identity<T>(vh.rows()));
+      }
+  }
+}
+TEST_CASE("who computes matrices is said", "[lapack]") {
+  const std::string words = libraries();
+  CHECK((words.find("OpenBLAS") == 0 || words.find("Eigen") == 0 || std::getenv("JAXPP_BLAS")));
+}

@@ -1,0 +1,301 @@
+// The scalar code on C++ numbers and as generated code: the same bits.
+#include <bit>
+#include <cstring>
+#include <random>
+#include "backends/cpu/elementwise.h"
+#include "backends/cpu/llvm.h"
+#include "backends/cpu/runtime.h"
+#include "backends/eager/kernels.h"
+#include "jaxpp/ops/elementwise.h"
+#include "jaxpp/ops/params.h"
+#include "jaxpp/ops/primitives.h"
+
+using namespace jaxpp;
+using namespace jaxpp::internal;
+namespace ir = native::ir;
+
+namespace {
+
+constexpr int kLanes = 16;
+
+struct Case {
+  std::string name;
+  const Primitive* primitive;
+  internal::Params params;
+  std::vector<DType> x, z;
+};
+struct TestRuntime : native::Runtime {
+  std::vector<native::BlockCall> blocks;
+};
+void run_block(const native::Runtime* r, std::int64_t k, void** operands, std::int64_t n) {
+  static_cast<const TestRuntime*>(r)->blocks[std::size_t(k)].run(operands, n);
+}
+
+// Elements of a type with corner cases among them.
+template <class T>
+void fill(std::vector<char>& bytes, std::size_t n, unsigned seed) {
+  std::mt19937_64 random(seed);
+  bytes.resize(n * sizeof(T));
+  for (std::size_t i = 0; i < n; ++i) {
+    T v{};
+    auto real = [&](auto r) {
+      using R = decltype(r);
+      using L = std::numeric_limits<R>;
+      const R corners[] = {0,
+                           -R(0),
+                           1,
+                           -1,
+                           L::infinity(),
+                           -L::infinity(),
+                           L::quiet_NaN(),
+                           L::min(),
+                           L::denorm_min(),
+                           L::max(),
+                           L::lowest(),
+                           R(0.5),
+                           R(1e6),
+                           R(3e9),
+                           R(1e30),
+                           -R(2.5),
+                           R(1.5),
+                           R(-3)};
+      const auto k = random() % 100;
+      if (k < std::size(corners)) return corners[k];
+      const double u = double(random() >> 11) * 0x1p-53;
+      if (k < 50) return R((2 * u - 1) * 4);
+      return R((random() & 1 ? 1 : -1) * std::exp2((2 * u - 1) * (k < 80 ? 20 : 140)));
+    };
+    if constexpr (std::is_same_v<T, bool>)
+      v = random() & 1;
+    else if constexpr (std::is_integral_v<T>)
+      v = random() % 3 ? T(random()) : T(int(random() % 9) - 4);
+    else if constexpr (is_complex_type<T>)
+      v = T(real(typename T::value_type()), real(typename T::value_type()));
+    else if constexpr (is_half<T>)
+      v = T(real(float()));
+    else
+      v = real(T());
+    std::memcpy(bytes.data() + i * sizeof(T), &v, sizeof(T));
+  }
+}
+
+ir::Type memory_type(DType d) { return {is_bool(d) ? ir::Kind::i8 : native::kind_of(d), 1}; }
+
+// Reads operand k's lanes, or writes: as arrays are, which is kLanes elements from `at` on.
+native::Element read(ir::Writer& w, ir::Value at, DType d) {
+  ir::Type t = memory_type(d);
+  t.lanes = kLanes * (is_complex(d) ? 2 : 1);
+  const ir::Value v = w.load(t, at, 1);
+  if (is_bool(d)) return {d, {w.compare("ne", v, ir::integer(ir::Kind::i8, 0))}};
+  if (!is_complex(d)) return {d, {v}};
+  std::vector<int> even, odd;
+  for (int i = 0; i < kLanes; ++i) even.push_back(2 * i), odd.push_back(2 * i + 1);
+  return {d, {w.shuffle(v, v, even), w.shuffle(v, v, odd)}};
+}
+void write(ir::Writer& w, ir::Value at, native::Element z) {
+  const ir::Value v = w.widen(z.v[0], kLanes);
+  if (is_bool(z.dtype)) return w.store(w.cast("zext", v, ir::Kind::i8), at, 1);
+  if (!is_complex(z.dtype)) return w.store(v, at, 1);
+  std::vector<int> order;
+  for (int i = 0; i < kLanes; ++i) order.push_back(i), order.push_back(kLanes + i);
+  w.store(w.shuffle(v, w.widen(z.v[1], kLanes), order), at, 1);
+}
+
+// define void @NAME(ptr operands, ptr runtime): kLanes elements.  Whether the operation has a generated form; if not, its
+// block kernel is called.
+bool write_case(native::Target& t, const std::string& name, const Case& c) {
+  ir::Writer& w = t.writer;
+  const ir::Type pointer{ir::Kind::pointer, 1}, parameters[] = {pointer, pointer};
+  w.begin(name, ir::Kind::nothing, parameters, "");
+  t.runtime = w.parameter(1);
+  auto operand = [&](std::size_t k) {
+    return w.load(pointer, w.address(w.parameter(0), ir::i64(std::int64_t(k)), pointer), 8);
+  };
+  std::vector<native::Element> x, z(c.z.size());
+  for (std::size_t k = 0; k < c.x.size(); ++k) x.push_back(read(w, operand(k), c.x[k]));
+  for (std::size_t k = 0; k < c.z.size(); ++k) z[k].dtype = c.z[k];
+  const bool generated = native::emit(t, *c.primitive, c.params, c.z[0], x, z.data());
+  if (!generated) REQUIRE(native::call_block(t, *c.primitive, c.params, x, z));
+  for (std::size_t k = 0; k < c.z.size(); ++k) {
+    CHECK(z[k].dtype == c.z[k]);
+    write(w, operand(x.size() + k), z[k]);
+  }
+  w.ret();
+  w.end();
+  return generated;
+}
+
+template <class T>
+bool same_bits(const char* a, const char* b) {
+  T x, y;
+  std::memcpy(&x, a, sizeof x);
+  std::memcpy(&y, b, sizeof y);
+  if constexpr (is_complex_type<T>) {
+    using R = typename T::value_type;
+    return same_bits<R>(a, b) && same_bits<R>(a + sizeof(R), b + sizeof(R));
+  } else if constexpr (is_half<T>) {
+    if (float(x) != float(x)) return float(y) != float(y);
+  } else if constexpr (std::is_floating_point_v<T>) {
+    if (x != x) return y != y;
+  }
+  return std::memcmp(a, b, sizeof(T)) == 0;
+}
+
+std::vector<Case> all_cases() {
+  std::vector<Case> cases;
+  auto name_of = [](const Primitive& p, DType d) {
+    return std::string(p.name) + "_" + std::string(name(d));
+  };
+  auto every = [&](Domain domain, auto f) {
+    for (std::size_t d = 0; d < kNumDTypes; ++d)
+      if (in_domain(domain, DType(d))) f(DType(d));
+  };
+#define UNARY(id, text, doc, linear, domain, result, ...)                                       \
+  every(Domain::domain, [&](DType d) {                                                          \
+    cases.push_back({name_of(id##_p, d), &id##_p, {}, {d}, {result_dtype(Result::result, d)}}); \
+  });
+#define BINARY(id, text, doc, linear, domain, ...)                   \
+  every(Domain::domain, [&](DType d) {                               \
+    cases.push_back({name_of(id##_p, d), &id##_p, {}, {d, d}, {d}}); \
+  });
+#define COMPARE(id, text, doc, domain, ...)                                  \
+  every(Domain::domain, [&](DType d) {                                       \
+    cases.push_back({name_of(id##_p, d), &id##_p, {}, {d, d}, {DType::b1}}); \
+  });
+#include "jaxpp/ops/elementwise.def"
+#undef UNARY
+#undef BINARY
+#undef COMPARE
+  every(Domain::Any, [&](DType from) {
+    every(Domain::Any, [&](DType to) {
+      cases.push_back({name_of(convert_element_type_p, from) + "_" + std::string(name(to)),
+                       &convert_element_type_p,
+                       {},
+                       {from},
+                       {to}});
+    });
+    cases.push_back({name_of(select_n_p, from), &select_n_p, {}, {DType::b1, from, from}, {from}});
+    cases.push_back({name_of(select_n_p, from) + "_3",
+                     &select_n_p,
+                     {},
+                     {DType::i32, from, from, from},
+                     {from}});
+  });
+  every(Domain::Ordered, [&](DType d) {
+    cases.push_back({name_of(clamp_p, d), &clamp_p, {}, {d, d, d}, {d}});
+  });
+  static std::vector<PowParams> powers;
+  static std::vector<PrecisionParams> precisions;
+  powers.reserve(8), precisions.reserve(8);
+  for (const std::int64_t y : {-3, -1, 0, 1, 2, 5}) {
+    powers.push_back({y});
+    every(Domain::Numeric, [&](DType d) {
+      cases.push_back({name_of(integer_pow_p, d) + "_" + std::to_string(powers.size()),
+                       &integer_pow_p,
+                       internal::Params(powers.back()),
+                       {d},
+                       {d}});
+    });
+  }
+  for (const auto& [e, m] : std::vector<std::pair<int, int>>{{5, 10}, {8, 7}, {4, 3}, {8, 0}}) {
+    precisions.push_back({e, m});
+    every(Domain::Float, [&](DType d) {
+      cases.push_back({name_of(reduce_precision_p, d) + "_" + std::to_string(precisions.size()),
+                       &reduce_precision_p,
+                       internal::Params(precisions.back()),
+                       {d},
+                       {d}});
+    });
+  }
+  static const RoundParams roundings[] = {{RoundingMethod::AWAY_FROM_ZERO},
+                                          {RoundingMethod::TO_NEAREST_EVEN}};
+  for (const RoundParams& r : roundings)
+    every(Domain::Float, [&](DType d) {
+      cases.push_back({name_of(round_p, d) + "_" + std::to_string(&r - roundings),
+                       &round_p,
+                       internal::Params(r),
+                       {d},
+                       {d}});
+    });
+  const DType u = DType::u32;
+  cases.push_back({"threefry2x32", &threefry2x32_p, {}, {u, u, u, u}, {u, u}});
+  for (const auto& [r, c] : {std::pair{DType::f32, DType::c64}, {DType::f64, DType::c128}}) {
+    cases.push_back({name_of(complex_p, r), &complex_p, {}, {r, r}, {c}});
+    cases.push_back({name_of(real_p, c), &real_p, {}, {c}, {r}});
+    cases.push_back({name_of(imag_p, c), &imag_p, {}, {c}, {r}});
+    cases.push_back({name_of(conj_p, c), &conj_p, {}, {c}, {c}});
+    cases.push_back({name_of(conj_p, r), &conj_p, {}, {r}, {c}});
+  }
+  return cases;
+}
+
+}  // namespace
+
+TEST_CASE("generated elements have the bits of the block kernels", "[vector_math][llvm]") {
+  if (!native::llvm_available()) return;
+  constexpr int blocks = 40, n = kLanes * blocks;
+  const std::vector<Case> cases = all_cases();
+  for (const bool out_of_line : {false, true}) {
+    for (std::size_t first = 0; first < cases.size(); first += 100) {
+      ir::Writer w;
+      TestRuntime runtime;
+      runtime.block = run_block;
+      native::Target t{.writer = w,
+                       .runtime = {},
+                       .blocks = runtime.blocks,
+                       .scalef = native::machine().avx512,
+                       .out_of_line = out_of_line};
+      const std::size_t last = std::min(first + 100, cases.size());
+      std::vector<bool> generated;
+      for (std::size_t i = first; i < last; ++i) {
+        if (out_of_line && !is_float(cases[i].x[0])) continue;
+        write_case(t, "case" + std::to_string(i), cases[i]);
+      }
+      const auto code = native::compile_ir(w.module("nounwind"));
+      for (std::size_t i = first; i < last; ++i) {
+        const Case& c = cases[i];
+        const auto f = reinterpret_cast<void (*)(void**, const native::Runtime*)>(
+            code->find("case" + std::to_string(i)));
+        if (!f) continue;
+        std::vector<std::vector<char>> in(c.x.size()), expected(c.z.size()), got(c.z.size());
+        std::vector<const void*> from;
+        std::vector<void*> to;
+        std::unique_ptr<bool[]> full(new bool[c.x.size()]);
+        for (std::size_t k = 0; k < c.x.size(); ++k) {
+          internal::by_dtype(c.x[k], [&](auto v) { fill<decltype(v)>(in[k], n, unsigned(k + 1)); });
+          from.push_back(in[k].data());
+          full[k] = true;
+        }
+        for (std::size_t k = 0; k < c.z.size(); ++k) {
+          expected[k].resize(n * width(c.z[k]));
+          got[k].resize(n * width(c.z[k]));
+          to.push_back(expected[k].data());
+        }
+        internal::block_op(*c.primitive, c.params, c.x, c.z[0])
+            .run({from, full.get(), to.data()}, n);
+        for (int b = 0; b < blocks; ++b) {
+          std::vector<void*> operands;
+          for (std::size_t k = 0; k < c.x.size(); ++k)
+            operands.push_back(in[k].data() + std::size_t(b) * kLanes * width(c.x[k]));
+          for (std::size_t k = 0; k < c.z.size(); ++k)
+            operands.push_back(got[k].data() + std::size_t(b) * kLanes * width(c.z[k]));
+          f(operands.data(), &runtime);
+        }
+        for (std::size_t k = 0; k < c.z.size(); ++k)
+          internal::by_dtype(c.z[k], [&](auto v) {
+            using R = decltype(v);
+            int different = 0, at = -1;
+            for (int j = 0; j < n; ++j)
+              if (!same_bits<R>(&expected[k][std::size_t(j) * sizeof(R)],
+                                &got[k][std::size_t(j) * sizeof(R)])) {
+                if (at < 0) at = j;
+                ++different;
+              }
+            INFO(c.name << ", " << different << " of " << n << ", element " << at
+                        << (out_of_line ? ", out of line" : ""));
+            CHECK(different == 0);
+          });
+      }
+    }
+  }
+}
