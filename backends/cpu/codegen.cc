@@ -111,8 +111,9 @@ void Generator::function(std::string_view name, const loops::Loop* part) {
     loop(*part, ir::i64(0), ir::i64(part->extent));
   }
   w_.ret();
-  w_.end();
   out_.instructions += w_.size();
+  out_.longest = std::max(out_.longest, w_.size());
+  w_.end();
   if (!part)
     program_scratch_ = most_scratch_;
   else

@@ -171,8 +171,15 @@ BlockOp binary_op(Params, std::span<const DType> x, DType) {
   return binary_loop_for<row>(x[0]);
 }
 
+void choose_tables() {
+  static const bool done = [] {
+    tables = chosen();
+    return true;
+  }();
+  (void)done;
+}
 void install_rows() {
-  tables = chosen();
+  choose_tables();
 #define UNARY(id, ...) install<unary_kernel<UnaryRow::id##_row>, 1>(id##_p);
 #define BINARY(id, ...) install<binary_kernel<BinaryRow::id##_row>, 3>(id##_p);
 #define COMPARE(id, ...) install<binary_kernel<CompareRow::id##_row>, 3>(id##_p);
@@ -226,6 +233,7 @@ void install_elementwise_kernels() {
 }
 
 std::span<const BlockRow> table_rows() {
+  choose_tables();  // programs may be compiled before anything has run
 #define UNARY(id, ...) {&id##_p, unary_op<UnaryRow::id##_row>},
 #define BINARY(id, ...) {&id##_p, binary_op<BinaryRow::id##_row>},
 #define COMPARE(id, ...) {&id##_p, binary_op<CompareRow::id##_row>},
