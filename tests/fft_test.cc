@@ -81,7 +81,7 @@ TEST_CASE("fft: derivatives, vmap and jit", "[fft]") {
   };
   check_grads(power, std::tuple(x));
   check_grads([](Array v) { return fft::irfft(fft::rfft(v) * fft::rfft(v), 6); }, std::tuple(x));
-  CHECK(distance(jit(power)(x), power(x)) == 0);
+  CHECK(distance(jit(power)(x), power(x)) <= 1e-13);
   CHECK(distance(grad(power)(x), jit(grad(power))(x)) == 0);
   const Array many = samples(6, {4, 6});
   CHECK(distance(vmap([](Array v) { return fft::fft(v); })(many), fft::fft(many)) < 1e-15);
