@@ -4,8 +4,8 @@
 // what is computed twice (LLVM's own O2 takes 1.5 to 4 times as long and gains nothing on such code).  Every compilation
 // has a context of its own; target machines, which take 0.2 ms to make, are lent to one at a time.
 #include "backends/cpu/llvm_codegen.h"
+
 #include <pthread.h>
-#include <exception>
 
 #include <chrono>
 #include <exception>
@@ -204,9 +204,6 @@ std::string run(Compilation& c, const std::string& ir, Output output, Stages& st
   return c.emit(api::kLLVMObjectFile);
 }
 
-}  // namespace
-
-namespace {
 std::string generate_here(const std::string& ir, bool quick, Output output, Stages& stages) {
   llvm();
   try {

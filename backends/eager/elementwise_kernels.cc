@@ -151,19 +151,21 @@ Tables chosen() {
   return t;
 }
 #undef JAXPP_TAKE
-// Kernels run after they are installed, and that fills it.
-Tables tables;
+const Tables& tables() {
+  static const Tables t = chosen();
+  return t;
+}
 
 template <UnaryRow row>
 void unary_kernel(Args x, Params, Array* z) {
-  run_unary(tables.unary[row][std::size_t(x[0].dtype())], x[0], *z);
+  run_unary(tables().unary[row][std::size_t(x[0].dtype())], x[0], *z);
 }
 template <auto row>
 BinaryLoop binary_loop_for(DType d) {
   if constexpr (std::is_same_v<decltype(row), BinaryRow>)
-    return tables.binary[row][std::size_t(d)];
+    return tables().binary[row][std::size_t(d)];
   else
-    return tables.compare[row][std::size_t(d)];
+    return tables().compare[row][std::size_t(d)];
 }
 template <auto row>
 void binary_kernel(Args x, Params, Array* z) {
@@ -176,22 +178,14 @@ void binary_kernel(Args x, Params, Array* z) {
 }
 template <UnaryRow row>
 BlockOp unary_op(Params, std::span<const DType> x, DType) {
-  return tables.unary[row][std::size_t(x[0])];
+  return tables().unary[row][std::size_t(x[0])];
 }
 template <auto row>
 BlockOp binary_op(Params, std::span<const DType> x, DType) {
   return binary_loop_for<row>(x[0]);
 }
 
-void choose_tables() {
-  static const bool done = [] {
-    tables = chosen();
-    return true;
-  }();
-  (void)done;
-}
 void install_rows() {
-  choose_tables();
 #define UNARY(id, ...) install<unary_kernel<UnaryRow::id##_row>, 1>(id##_p);
 #define BINARY(id, ...) install<binary_kernel<BinaryRow::id##_row>, 3>(id##_p);
 #define COMPARE(id, ...) install<binary_kernel<CompareRow::id##_row>, 3>(id##_p);
@@ -248,7 +242,6 @@ void install_elementwise_kernels() {
 }
 
 std::span<const BlockRow> table_rows() {
-  choose_tables();  // programs may be compiled before anything has run
 #define UNARY(id, ...) {&id##_p, unary_op<UnaryRow::id##_row>},
 #define BINARY(id, ...) {&id##_p, binary_op<BinaryRow::id##_row>},
 #define COMPARE(id, ...) {&id##_p, binary_op<CompareRow::id##_row>},

@@ -5,6 +5,7 @@
 // A contraction is a sum of products; a large one is a call of the kernel, which is given transposed operands as they lie
 // in memory.
 #include <algorithm>
+#include <functional>
 #include "backends/loops/build.h"
 #include "jaxpp/ops/primitives.h"
 #include "jaxpp/ops/rules.h"
@@ -138,6 +139,15 @@ E log_sum_exp(const E& a, const E& x) {
   return operation(select_n_p, d,
                    {operation(ne_p, b1, {delta, delta}), sum, operation(add_p, d, {a, x})});
 }
+// Into how many segments a long axis is cut, where few others run beside it: a loop with its sum in a register waits for
+// an addition at every step.
+std::int64_t segments(std::int64_t n, std::int64_t others) {
+  constexpr std::int64_t kLong = 1 << 16, kOthers = 8, kMost = 512, kFewest = 32;
+  if (n < kLong || others > kOthers) return 1;
+  for (std::int64_t parts = kMost; parts >= kFewest; --parts)
+    if (n % parts == 0) return parts;
+  return 1;
+}
 }  // namespace
 void Builder::cumulative(Scope& s, const Equation& e) {
   const auto& p = e.params().as<CumParams>();
@@ -154,34 +164,72 @@ void Builder::cumulative(Scope& s, const Equation& e) {
   const auto step = [&](const E& a, const E& x) {
     return e.prim == &cumlogsumexp_p ? log_sum_exp(a, x) : operation(*combiner(c), d, {a, x});
   };
-  ItemPtr loop = structured(Item::Kind::scan);
-  loop->var = fresh(n);
-  loop->extent = n;
-  const Affine time = p.reverse ? Affine::of(loop->var, -1) + (n - 1) : Affine::of(loop->var);
-  Shape lanes = t->shape;
-  lanes.erase(axis);
-  const auto in_time = [&](Subscripts at) {
-    at.insert(at.begin() + p.axis, time);
-    return at;
+  // The sums along dimension `k` of an array, of x as a function of the index there, from `start`, a function of the index
+  // without k.  `exclusive`: without x itself.
+  using At = std::function<E(const Subscripts&)>;
+  const auto run = [&](Shape shape, std::size_t k, const At& start, const At& x, DType type,
+                       bool exclusive) {
+    ItemPtr loop = structured(Item::Kind::scan);
+    const std::int64_t steps = shape[k];
+    loop->var = fresh(steps);
+    loop->extent = steps;
+    const Affine time = p.reverse ? Affine::of(loop->var, -1) + (steps - 1) : Affine::of(loop->var);
+    const auto in_time = [&](Subscripts at) {
+      at.insert(at.begin() + std::ptrdiff_t(k), time);
+      return at;
+    };
+    const int out = value(&s, type, shape);
+    shape.erase(k);
+    const int sum = value(nullptr, d, shape);
+    f_.values[std::size_t(sum)].mut = true;
+    const auto keep = [&](int v) {
+      const Space q = space(shape);
+      const E y = convert(make_read(v, d, q.at), type);
+      store(*loop->body, {.value = out, .at = in_time(q.at), .rhs = y, .pinned = true}, q.dims);
+    };
+    Space q = space(shape);
+    store(*loop->init, {.value = sum, .at = q.at, .rhs = start(q.at), .pinned = true}, q.dims);
+    if (exclusive) keep(sum);
+    const int next = value(nullptr, d, shape);
+    q = space(shape);
+    const E step_of_x = step(make_read(sum, d, q.at), convert(x(in_time(q.at)), d));
+    store(*loop->body, {.value = next, .at = q.at, .rhs = step_of_x, .pinned = true}, q.dims);
+    q = space(shape);
+    store(*loop->body, {.value = sum, .at = q.at, .rhs = make_read(next, d, q.at), .pinned = true},
+          q.dims);
+    if (!exclusive) keep(next);
+    finish(*s.region, std::move(loop));
+    return out;
   };
-
-  const int sum = value(nullptr, d, lanes), out = value(&s, t->dtype, t->shape);
-  f_.values[std::size_t(sum)].mut = true;
-  Space q = space(lanes);
-  const E nothing = make_constant(loops::identity(c, d));
-  store(*loop->init, {.value = sum, .at = q.at, .rhs = nothing, .pinned = true}, q.dims);
-  const int next = value(nullptr, d, lanes);
-  q = space(lanes);
-  const E step_of_x = step(make_read(sum, d, q.at), convert(get(s, e.in[0], in_time(q.at)), d));
-  store(*loop->body, {.value = next, .at = q.at, .rhs = step_of_x, .pinned = true}, q.dims);
-  q = space(lanes);
-  store(*loop->body, {.value = sum, .at = q.at, .rhs = make_read(next, d, q.at), .pinned = true},
-        q.dims);
-  q = space(lanes);
-  const E y = convert(make_read(next, d, q.at), t->dtype);
-  store(*loop->body, {.value = out, .at = in_time(q.at), .rhs = y, .pinned = true}, q.dims);
-  finish(*s.region, std::move(loop));
-  bind(s, e.out, whole(out));
+  const At nothing = [&](const Subscripts&) { return make_constant(loops::identity(c, d)); };
+  const std::int64_t parts =
+      e.prim == &cumlogsumexp_p ? 1 : segments(n, t->size / std::max<std::int64_t>(n, 1));
+  if (parts == 1) {
+    const At x = [&](const Subscripts& at) { return get(s, e.in[0], at); };
+    return bind(s, e.out, whole(run(t->shape, axis, nothing, x, t->dtype, false)));
+  }
+  // A long axis: the sums of its segments, what is before each of them, and then all segments side by side.
+  Shape digits = t->shape;
+  digits[axis] = parts;
+  const Shape by_part = digits;
+  digits.insert(axis + 1, n / parts);
+  const At x = [&](Subscripts at) {
+    at[axis].at = at[axis].at * (n / parts) + at[axis + 1].at;
+    at.erase(at.begin() + p.axis + 1);
+    return get(s, e.in[0], at);
+  };
+  const auto read = [&](int v) {
+    return [=](const Subscripts& at) { return make_read(v, d, at); };
+  };
+  const int totals = value(&s, d, by_part);
+  const Space q = space(digits);
+  Subscripts part = q.at;
+  part.erase(part.begin() + p.axis + 1);
+  store(*s.region,
+        {.value = totals, .at = std::move(part), .rhs = convert(x(q.at), d), .combine = c}, q.dims);
+  const int before = run(by_part, axis, nothing, read(totals), d, true);
+  const int out = run(digits, axis + 1, read(before), x, t->dtype, false);
+  bind(s, e.out, reshaped(s, whole(out), t->shape));
 }
 
 // ---- dot_general

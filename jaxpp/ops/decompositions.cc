@@ -30,27 +30,24 @@ Array scale_columns(const Array& x, const Array& v) {
 Array scale_rows(const Array& x, const Array& v) {
   return lax::mul(x, lax::broadcast_in_dim(v, x.shape(), iota_dims(std::size_t(x.ndim() - 1))));
 }
-// v[..., j] in row i, and v[..., i] in column j, of matrices [..., i, j].
-struct Pairs {
-  Array right, left;
-  explicit Pairs(const Array& v) {
-    Shape s = v.shape();
-    s.push_back(s.back());
-    Dims column = iota_dims(s.size()), row = column;
-    column.pop_back();
-    row.erase(row.size() - 2);
-    right = lax::broadcast_in_dim(v, s, row);
-    left = lax::broadcast_in_dim(v, s, column);
-  }
-};
-Array differences(const Array& v) {
-  const Pairs p(v);
-  return lax::sub(p.right, p.left);
+// v along the rows and along the columns of n x n matrices.
+std::pair<Array, Array> pairs(const Array& v) {
+  Shape s = v.shape();
+  s.push_back(s.back());
+  Dims column = iota_dims(s.size()), row = column;
+  column.pop_back();
+  row.erase(row.size() - 2);
+  return {lax::broadcast_in_dim(v, s, row), lax::broadcast_in_dim(v, s, column)};
 }
-// Of the squares; as a product, which is 0 between equal elements however it is rounded.
+// v[..., j] - v[..., i] as a matrix [..., i, j].
+Array differences(const Array& v) {
+  const auto [row, column] = pairs(v);
+  return lax::sub(row, column);
+}
+// Of v^2, as (a + b) (a - b): exactly 0 for a = b, also where a * a - b * b is fused.
 Array differences_of_squares(const Array& v) {
-  const Pairs p(v);
-  return lax::mul(lax::add(p.right, p.left), lax::sub(p.right, p.left));
+  const auto [row, column] = pairs(v);
+  return lax::mul(lax::add(row, column), lax::sub(row, column));
 }
 // 1 / x, and 0 where x is 0.
 Array reciprocal(const Array& x) {
