@@ -17,7 +17,14 @@ import results
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/performance.md"
-COLORS = {"jaxpp": "#1f5fa8", "jax": "#b9cfe6", "torch": "#c9c9c9", "mlx": "#e3d3b0", "drjit": "#c3dcc0", "numpy": "#ddc6d8"}
+COLORS = {
+    "jaxpp": "#1f5fa8",
+    "jax": "#b9cfe6",
+    "torch": "#c9c9c9",
+    "mlx": "#e3d3b0",
+    "drjit": "#c3dcc0",
+    "numpy": "#ddc6d8",
+}
 NAMES = {"jax": "JAX", "torch": "PyTorch", "mlx": "MLX", "drjit": "Dr.Jit", "numpy": "NumPy"}
 
 
@@ -42,10 +49,14 @@ class Picture:
         self.shapes.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height}" fill="{color}"/>')
 
     def text(self, x, y, text, size=12, anchor="start", extra=""):
-        self.shapes.append(f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}"{extra}>{text}</text>')
+        self.shapes.append(
+            f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}"{extra}>{text}</text>'
+        )
 
     def line(self, x, y1, y2, color, width=1):
-        self.shapes.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y1:.1f}" y2="{y2:.1f}" stroke="{color}" stroke-width="{width}"/>')
+        self.shapes.append(
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y1:.1f}" y2="{y2:.1f}" stroke="{color}" stroke-width="{width}"/>'
+        )
 
     def heading(self, title):
         self.y += 8
@@ -83,10 +94,10 @@ def family(peer):
 
 def draw_peers(groups):
     picture = Picture(0.05, 2000, [(NAMES[p], COLORS[p]) for p in NAMES] + [("goal", "#b03030")])
-    for title, _, verdicts in groups:
+    for group, _, verdicts in groups:
         drawn = [v for v in verdicts if v.ratio]
         if drawn:
-            picture.heading(title)
+            picture.heading(group["title"])
         for v in drawn:
             goals = [value for against, value in v.must.items() if against not in ("seconds", "limit")]
             note = results.ratio_text(v.ratio) + ("" if v.must_met is not False else "  missed")
@@ -115,9 +126,11 @@ def peers_section(measured, groups, machines):
         "Medians of interleaved rounds. In brackets: the peer with a malloc that keeps what it has had (`benchmarks/peers/run.py`).",
         "`!` checksum outside the tolerance, `~` the machine was not quiet, `w` from a kernel cache on disk. *level* is 0.9.",
     ]
-    for group in groups:
-        lines += ["", f"### {group[0]}", "", *results.table(measured, group)]
-    missed = [v for _, _, verdicts in groups for v in verdicts if v.must_met is False or (v.jaxpp and not v.jaxpp.agrees)]
+    for judged in groups:
+        lines += ["", f"### {judged[0]['title']}", "", *results.table(measured, judged)]
+    missed = [
+        v for _, _, verdicts in groups for v in verdicts if v.must_met is False or (v.jaxpp and not v.jaxpp.agrees)
+    ]
     lines += ["", f"Rows below their goal: {', '.join(v.row for v in missed) or 'none'}."]
     return lines
 
@@ -150,7 +163,9 @@ def cpp_section(rows, goals):
                     continue
                 met = ("ok" if ok else "MISSED") if kind == "must" else ("aim" if ok else met)
             bars.append(words)
-        lines.append(f"| {label} | {cell('scalar')} | {cell('simd')} | {cell('jaxpp')} | {bars[0]} | {bars[1]} | {met or ''} |")
+        lines.append(
+            f"| {label} | {cell('scalar')} | {cell('simd')} | {cell('jaxpp')} | {bars[0]} | {bars[1]} | {met or ''} |"
+        )
     return lines
 
 
@@ -175,7 +190,8 @@ def main():
     for argument in map(pathlib.Path, sys.argv[1:]):
         files += sorted(argument.glob("*.jsonl")) if argument.is_dir() else [argument]
         for machine in argument.glob("machine.json") if argument.is_dir() else []:
-            machines.append(json.loads(machine.read_text()))
+            text = json.loads(machine.read_text())
+            machines += [text] if text not in machines else []
     if not files:
         sys.exit(__doc__)
     goals = json.loads((ROOT / "benchmarks/goals.json").read_text())
@@ -192,15 +208,15 @@ def main():
     for by_peer in cpp.values():  # the least times of several runs
         for record in by_peer.values():
             record["ratio_to_scalar"] = record["min_s"] / by_peer["scalar"]["min_s"]
-    if cpp:
-        draw_cpp(cpp)
-        replace("cpp", cpp_section(cpp, goals))
-
     measured = results.Results(files)
     groups = results.judge(measured, goals)
     if groups:
         draw_peers(groups)
         replace("peers", peers_section(measured, groups, machines))
+    if cpp:
+        draw_cpp(cpp)
+        replace("cpp", cpp_section(cpp, goals))
+
     print("docs/performance.md")
 
 

@@ -147,7 +147,7 @@ def condition_text(condition):
 
 
 def judge(results, goals):
-    """[(group title, metric, [Verdict])] in the order of goals.json, with the rows that were measured."""
+    """[(group of goals.json, metric, [Verdict])] in its order, with the rows that were measured."""
     out = []
     for group in goals["groups"]:
         metric = group.get("metric", "median_s")
@@ -158,7 +158,7 @@ def judge(results, goals):
                 for row in rows:
                     verdicts.append(judge_row(results, goals, goal, row, metric))
         if verdicts:
-            out.append((group["title"], metric, verdicts))
+            out.append((group, metric, verdicts))
     return out
 
 
@@ -184,12 +184,14 @@ def judge_row(results, goals, goal, row, metric):
         return all(answers) if answers else None
 
     ratio = best[0] / mine.value if best and mine and mine.value > 0 else None
-    return Verdict(row, mine, ratio, best[1] if best else "-", goal["must"], goal["aim"], met(goal["must"]), met(goal["aim"]))
+    return Verdict(
+        row, mine, ratio, best[1] if best else "-", goal["must"], goal["aim"], met(goal["must"]), met(goal["aim"])
+    )
 
 
-def table(results, group):
+def table(results, judged):
     """Markdown lines of one group."""
-    title, metric, verdicts = group
+    group, metric, verdicts = judged
     peers = [p for p in results.peers() if any(results.cell(p, v.row, metric) for v in verdicts)]
     lines = [
         "| row | jaxpp | " + "".join(f"{p} | " for p in peers) + "best / jaxpp | must | aim | |",
@@ -207,4 +209,7 @@ def table(results, group):
         mine = v.jaxpp.text(metric) if v.jaxpp else "-"
         cells = [v.row, mine, *cells, ratio, condition_text(v.must), condition_text(v.aim), v.text()]
         lines.append("| " + " | ".join(cells) + " |")
+    if "ahead_in" in group:
+        ahead = sum(v.ratio is not None and v.ratio > 1 for v in verdicts)
+        lines += ["", f"Ahead in {ahead} of {len(verdicts)} rows; at least {group['ahead_in']} are wanted."]
     return lines

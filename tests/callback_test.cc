@@ -181,8 +181,8 @@ TEST_CASE("pure_callback", "[callback]") {
     CHECK_THAT(message([&] { grad(f)(1.); }), Contains("pure_callback") && Contains("custom_jvp"));
     auto known =
         custom_jvp(f, [&](Array v, Array dv) { return std::pair(f(v), 2. * cos(v) * dv); });
-    CHECK(double(grad(known)(1.)) == 2 * std::cos(1.));
-    CHECK(double(jit(grad(known))(1.)) == 2 * std::cos(1.));
+    CHECK(double(grad(known)(1.)) == Approx(2 * std::cos(1.)));
+    CHECK(double(jit(grad(known))(1.)) == Approx(2 * std::cos(1.)));
   }
   SECTION("results of other types are refused") {
     auto wrong = [](Array v) {

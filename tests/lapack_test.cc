@@ -2,6 +2,8 @@
 #include "backends/host/lapack.h"
 #include <Eigen/Dense>
 #include <random>
+#include "backends/host/factor.h"
+#include "jaxpp/threads.h"
 
 using namespace jaxpp::host;
 
@@ -165,6 +167,46 @@ TEMPLATE_TEST_CASE("factorisations", "[lapack]", float, double, std::complex<flo
         close<T>(vh * vh.adjoint(), identity<T>(vh.rows()));
       }
   }
+}
+TEMPLATE_TEST_CASE("large factorisations in rows", "[lapack]", float, double, std::complex<float>,
+                   std::complex<double>) {
+  using T = TestType;
+  using Rows = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  const int before = jaxpp::num_threads();
+  for (const int n : {1, 64, 128, 129, 300, 460}) {
+    const Rows a = random<T>(n, n, 8) + T(Real<T>(3 * n)) * identity<T>(n),
+               h = (a + a.adjoint()) / T(2);
+    Rows one = h, three = h;
+    jaxpp::set_num_threads(1);
+    REQUIRE(cholesky(n, one.data()));
+    jaxpp::set_num_threads(3);
+    REQUIRE(cholesky(n, three.data()));
+    const Dense<T> l = one.template triangularView<Eigen::Lower>(),
+                   again = three.template triangularView<Eigen::Lower>();
+    CHECK(l == again);
+    close<T>(l * l.adjoint(), h);
+    Rows negative = h;
+    negative(n - 1, n - 1) = T(-1);
+    CHECK(!cholesky(n, negative.data()));
+  }
+  for (const auto& [m, n] : std::vector<std::pair<int, int>>{
+           {1, 1}, {128, 128}, {129, 200}, {200, 129}, {300, 300}, {460, 130}, {130, 460}}) {
+    const int k = std::min(m, n);
+    Rows a = random<T>(m, n, 9), one = a, three = a;
+    std::vector<std::int32_t> pivots(static_cast<std::size_t>(k)), again(pivots);
+    jaxpp::set_num_threads(1);
+    lu(m, n, one.data(), pivots.data());
+    jaxpp::set_num_threads(3);
+    lu(m, n, three.data(), again.data());
+    CHECK(one == three);
+    CHECK(pivots == again);
+    const Dense<T> l = one.leftCols(k).template triangularView<Eigen::UnitLower>(),
+                   u = one.topRows(k).template triangularView<Eigen::Upper>();
+    CHECK(double(l.cwiseAbs().maxCoeff()) <= (is_complex_v<T> ? 1.5 : 1.0));  // largest first
+    for (int i = 0; i < k; ++i) a.row(i).swap(a.row(pivots[std::size_t(i)]));
+    close<T>(l * u, a);
+  }
+  jaxpp::set_num_threads(before);
 }
 TEST_CASE("who computes matrices is said", "[lapack]") {
   const std::string words = libraries();

@@ -210,3 +210,90 @@ TEST_CASE("linalg: bad input") {
   CHECK_THROWS_AS(lax::triangular_solve(s, ones({2, 2}, f32), {.left_side = true}), TypeError);
   CHECK_THROWS_AS(lax::lu_pivots_to_permutation(Array{0, 1, 2}, 2), TypeError);
 }
+
+// ---- Decompositions
+TEST_CASE("linalg: factors multiply to the matrix", "[decompositions]") {
+  for (DType d : {f32, f64, c64, c128})
+    for (auto [m, n] :
+         {std::pair<std::int64_t, std::int64_t>{4, 4}, {5, 3}, {3, 5}, {1, 1}, {40, 33}}) {
+      INFO(zeros({0}, d).type()->str() << " " << m << " x " << n);
+      const double tolerance = real_of(d) == f64 ? 1e-12 : 2e-4;
+      const Array a = random::normal(random::key(1), {2, m, n}, d);
+      auto unitary = [&](const Array& q) {
+        return distance(matmul(adjoint(q), q),
+                        broadcast_to(eye(q.shape(-1), d), {2, q.shape(-1), q.shape(-1)})) <
+               tolerance;
+      };
+      for (bool full : {false, true}) {
+        const auto [q, r] = linalg::qr(a, full);
+        CHECK(distance(matmul(q, r), a) < tolerance);
+        CHECK(unitary(q));
+        CHECK(q.shape(-1) == (full ? m : std::min(m, n)));
+        const auto [u, s, vh] = linalg::svd(a, full);
+        const std::int64_t k = std::min(m, n);
+        CHECK(distance(matmul(u(Ellipsis, Slice(0, k)) * expand_dims(s, -2).astype(d),
+                              vh(Ellipsis, Slice(0, k), All)),
+                       a) < tolerance * 10);
+        CHECK(unitary(u));
+        CHECK(unitary(adjoint(vh)));
+        CHECK(bool(all(s(Ellipsis, Slice(0, k - 1)) >= s(Ellipsis, Slice(1, k)))));
+      }
+      const std::vector<Array> f = lax::qr(a, {false, true});
+      const Array columns = take_along_axis(a, expand_dims(f[2], -2), -1);
+      CHECK(distance(matmul(f[0], f[1]), columns) < tolerance);
+      if (m != n) continue;
+      const Array h = (a + adjoint(a)) / 2;
+      const auto [w, v] = linalg::eigh(h);
+      CHECK(distance(matmul(h, v), v * expand_dims(w, -2).astype(d)) < tolerance * 10);
+      CHECK(unitary(v));
+      const auto [z, x] = linalg::eig(a);
+      CHECK(distance(matmul(a.astype(x.dtype()), x), x * expand_dims(z, -2)) < tolerance * 10);
+      CHECK(distance(linalg::expm(zeros({2, m, n}, d)), broadcast_to(eye(n, d), {2, n, n})) <
+            tolerance);
+    }
+  // A NaN makes NaNs of its matrix only.
+  const Array bad = linalg::svdvals(Array{{{1., NAN}, {0., 1.}}, {{2., 0.}, {0., 1.}}});
+  CHECK(array_equal(bad(1), Array{2., 1.}));
+  CHECK(bool(all(isnan(bad(0)))));
+  CHECK(linalg::svdvals(zeros({0, 3}, f64)).shape() == Shape{0});
+  CHECK(linalg::qr(zeros({3, 0}, f64)).q.shape() == Shape{3, 0});
+  CHECK(linalg::eigvalsh(zeros({2, 0, 0}, f64)).shape() == Shape{2, 0});
+}
+TEST_CASE("linalg: functions of decompositions", "[decompositions]") {
+  const Array a = normal(40, {5, 3}), b = normal(41, {5}),
+              third = normal(42, {3, 3}) + 3 * eye(3, f64);
+  const Array low = matmul(normal(43, {4, 2}), normal(44, {2, 5}));  // of rank 2
+  for (const Array& x : {a, transpose(a), low}) {
+    const Array p = linalg::pinv(x);
+    CHECK(distance(matmul(x, matmul(p, x)), x) < 1e-12);
+    CHECK(distance(matmul(p, matmul(x, p)), p) < 1e-12);
+  }
+  CHECK(std::int64_t(linalg::matrix_rank(low)) == 2);
+  const auto fit = linalg::lstsq(a, b);
+  CHECK(distance(matmul(transpose(a), matmul(a, fit.x) - b), zeros({3}, f64)) < 1e-12);
+  CHECK(double(fit.residuals(0)) == Approx(double(sum(jaxpp::square(matmul(a, fit.x) - b)))));
+  CHECK(double(linalg::cond(Array{{2., 0.}, {0., 4.}})) == Approx(2));
+  CHECK(double(linalg::cond(Array{{2., 0.}, {0., 4.}}, 1)) == Approx(2));
+  CHECK(distance(linalg::matrix_power(third, 5),
+                 matmul(third, matmul(third, matmul(third, matmul(third, third))))) < 1e-9);
+  CHECK(distance(linalg::matrix_power(third, -2), linalg::inv(matmul(third, third))) < 1e-12);
+  CHECK(distance(linalg::matrix_power(third, 0), eye(3, f64)) == 0);
+  // exp of a rotation's generator, scaled far up.
+  const double t = 20;
+  CHECK(distance(linalg::expm(Array{{0., -t}, {t, 0.}}),
+                 Array{{std::cos(t), -std::sin(t)}, {std::sin(t), std::cos(t)}}) < 1e-11);
+  CHECK(distance(linalg::multi_dot({b, a, third, normal(45, {3, 2})}),
+                 matmul(matmul(matmul(b, a), third), normal(45, {3, 2}))) < 1e-11);
+
+  check_grads([](Array x) { return linalg::pinv(x); }, std::tuple(a));
+  check_grads([](Array x) { return linalg::expm(x); }, std::tuple(third / 4));
+  check_grads([](Array x) { return linalg::svdvals(x); }, std::tuple(a));
+  check_grads([](Array x, Array y) { return linalg::lstsq(x, y).x; }, std::tuple(a, b));
+  // Equal singular values do not disturb the pseudo-inverse.
+  check_grads([](Array x) { return linalg::pinv(x); }, std::tuple(eye(3, f64)));
+  auto f = [](Array x) { return linalg::eigvalsh(x + transpose(x)); };
+  CHECK(distance(jit(f)(third), f(third)) < 1e-14);
+  CHECK_THROWS_AS(linalg::eigh(a), TypeError);
+  CHECK_THROWS_AS(linalg::multi_dot({}), TypeError);
+  CHECK_THROWS_AS(linalg::lstsq(a, normal(1, {4})), TypeError);
+}

@@ -187,7 +187,7 @@ Fn vmapped(Fn f) {
 }  // namespace
 
 TEST_CASE("loops: every sample of every primitive", "[loops]") {
-  for (auto* list : {&elementwise_samples, &structural_samples, &call_samples})
+  for (auto* list : {&elementwise_samples, &structural_samples, &analysis_samples, &call_samples})
     for (const Sample& s : list()) {
       Random random(seed_of(s.name));
       std::vector<Arrays> lanes;
@@ -205,7 +205,7 @@ TEST_CASE("loops: every sample of every primitive", "[loops]") {
 }
 
 TEST_CASE("loops: derivatives of the samples", "[loops]") {
-  for (auto* list : {&elementwise_samples, &structural_samples, &call_samples})
+  for (auto* list : {&elementwise_samples, &structural_samples, &analysis_samples, &call_samples})
     for (const Sample& s : list()) {
       if (!s.options.derivatives || s.options.order < 2) continue;
       Random random(seed_of(s.name));

@@ -238,8 +238,14 @@ void scan_transpose(TransposeRule& r) {
     if (known[i]) (i < n.consts ? known_consts : known_xs)++;
     sums[i] = i < n.consts && !known[i];
   }
+  Mask ct_there(n.carry, true);
+  std::size_t n_ys = 0;  // those that have a cotangent
+  for (std::size_t i = n.carry; i < n.carry + n.ys; ++i) {
+    ct_there.push_back(r.ct[i].defined());
+    n_ys += ct_there.back();
+  }
   const std::size_t n_sums = n.consts - known_consts;
-  auto t = transpose_jaxpr(*p.jaxpr, known, Mask(n.carry + n.ys, true), true, sums);
+  auto t = transpose_jaxpr(*p.jaxpr, known, ct_there, true, sums);
   // known consts, known xs, ct of carry, ct of ys, sums  ->  known consts | sums, ct of carry | known xs, ct of ys
   auto body = t->jaxpr->memo<JaxprPtr>(mask_key("scan T", known) + std::to_string(n.carry), [&] {
     std::vector<std::size_t> in, out;
@@ -248,25 +254,24 @@ void scan_transpose(TransposeRule& r) {
     };
     const std::size_t ct = known_consts + known_xs;
     range(in, 0, known_consts);
-    range(in, ct + n.carry + n.ys, n_sums);
+    range(in, ct + n.carry + n_ys, n_sums);
     range(in, ct, n.carry);
     range(in, known_consts, known_xs);
-    range(in, ct + n.carry, n.ys);
+    range(in, ct + n.carry, n_ys);
     range(out, 0, t->jaxpr->outs.size());
     return reorder(*t->jaxpr, in, out);
   });
   Results operands;
-  SmallVec<Type, 8> out_types(n.carry + n.ys);
-  scan_shape(r.x_types, r.params, out_types.data());
-  auto ct = [&](std::size_t i) { return instantiate(r.ct[i], out_types[i]); };
   for (std::size_t i = 0; i < n.consts; ++i)
     if (known[i]) operands.push_back(r.x[i]);
   for (std::size_t i = 0; i < n.consts; ++i)
     if (!known[i]) operands.push_back(sum_so_far(r, i));
-  for (std::size_t i = 0; i < n.carry; ++i) operands.push_back(ct(i));
+  for (std::size_t i = 0; i < n.carry; ++i)
+    operands.push_back(instantiate(r.ct[i], r.x_types[n.consts + i]));
   for (std::size_t i = n.consts + n.carry; i < known.size(); ++i)
     if (known[i]) operands.push_back(r.x[i]);
-  for (std::size_t i = 0; i < n.ys; ++i) operands.push_back(ct(n.carry + i));
+  for (std::size_t i = n.carry; i < n.carry + n.ys; ++i)
+    if (r.ct[i].defined()) operands.push_back(r.ct[i]);
   Results out =
       call(scan_p, args(operands), like(p, *body, n_sums + n.carry, known_consts, !p.reverse));
   for (std::size_t i = 0, k = 0; i < known.size(); ++i)

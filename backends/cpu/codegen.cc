@@ -70,8 +70,8 @@ Generator::Generator(const loops::Program& p, const Machine& m, bool contract)
 
 // ---- Functions
 Generated Generator::run() {
-  function("run", nullptr);
-  for (std::size_t k = 0; k < parts_.size(); ++k) function(parts_[k].name, parts_[k].loop);
+  program();
+  for (std::size_t k = 0; k < parts_.size(); ++k) part(parts_[k].name, *parts_[k].loop);
   const std::string bits = std::to_string(8 * machine_.vector_bytes);
   const std::string attributes = "nounwind \"prefer-vector-width\"=\"" + bits +
                                  "\" \"min-legal-vector-width\"=\"" + bits + "\"";
@@ -80,43 +80,81 @@ Generated Generator::run() {
   return std::move(out_);
 }
 
-// A part is a top-level loop as a function of a chunk of its iterations; nullptr: the program.
-void Generator::function(std::string_view name, const loops::Loop* part) {
-  values_.assign(std::size_t(p_.next_sym), Element());
-  indices_.assign(std::size_t(p_.next_sym), V());
+void Generator::begin(std::string_view name, int parameters) {
+  values_.resize(std::size_t(p_.next_sym));
+  indices_.resize(std::size_t(p_.next_sym));
+  for (Sym s : defined_) {
+    values_[std::size_t(s)] = Element();
+    indices_[std::size_t(s)] = V();
+  }
+  defined_.clear();
   bases_.assign(p_.buffers.size(), V());
-  std::fill(std::begin(slots_), std::end(slots_), V{});
+  std::fill(std::begin(slots_), std::end(slots_), V());
   lanes_ = 1;
   lane_ = kNone;
   tail_ = mask_ = {};
   blend_ = false;
-  scratch_ = most_scratch_ = 0;
-  const Type parameters[] = {kPointer, kPointer, kI64};
-  w_.begin(name, Kind::nothing, {parameters, part ? 3u : 2u}, part ? "internal" : "");
+  const Type types[] = {kPointer, kPointer, kI64};
+  w_.begin(name, Kind::nothing, {types, std::size_t(parameters)}, name == "run" ? "" : "internal");
   target_.runtime = w_.parameter(0);
-  if (!part) {
+}
+void Generator::end() {
+  w_.ret();
+  out_.instructions += w_.size();
+  out_.longest = std::max(out_.longest, w_.size());
+  w_.end();
+}
+
+// One function, or a row of them that leave what later ones need in the scratch memory: time and stack of code
+// generation grow faster than the length of a function.
+void Generator::program() {
+  scratch_ = most_scratch_ = 0;
+  const std::vector<std::size_t> cuts = segments();
+  if (cuts.size() == 2) {
+    begin("run", 2);
     for (int b : locals_[kNone]) bases_[std::size_t(b)] = allocate(p_.buffers[std::size_t(b)], 1);
     block(p_.body);
-  } else if (const std::int64_t grain = part->marks.grain) {
+    end();
+  } else {
+    for (int b : locals_[kNone]) place_in_scratch(b);
+    find_crossings(cuts);
+    for (std::size_t k = 0; k + 1 < cuts.size(); ++k) {
+      begin("segment" + std::to_string(k), 2);
+      for (std::size_t i = cuts[k]; i < cuts[k + 1]; ++i) {
+        std::visit([&](auto& x) { node(x); }, p_.body[i].v);
+        leave_crossing(p_.body[i]);
+      }
+      end();
+    }
+    begin("run", 2);
+    for (std::size_t k = 0; k + 1 < cuts.size(); ++k) {
+      const V args[] = {w_.parameter(0), w_.parameter(1)};
+      w_.call("segment" + std::to_string(k), kNothing, args);
+    }
+    end();
+  }
+  program_scratch_ = most_scratch_;
+}
+
+// A top-level loop as a function of a chunk of its iterations.
+void Generator::part(std::string_view name, const loops::Loop& l) {
+  scratch_ = most_scratch_ = 0;
+  begin(name, 3);
+  if (const std::int64_t grain = l.marks.grain) {
     const V chunk = w_.parameter(2);
-    if (part->marks.chunk != kNone) indices_[std::size_t(part->marks.chunk)] = chunk;
+    if (l.marks.chunk != kNone) define_index(l.marks.chunk, chunk);
     const V from = w_.mul(chunk, ir::i64(grain));
     V to = w_.add(from, ir::i64(grain));
-    if (part->extent % grain) {
-      const V last = ir::i64(part->extent);
+    if (l.extent % grain) {
+      const V last = ir::i64(l.extent);
       to = w_.select(w_.compare("slt", to, last), to, last);
     }
-    loop(*part, from, to);
+    loop(l, from, to);
   } else {
-    loop(*part, ir::i64(0), ir::i64(part->extent));
+    loop(l, ir::i64(0), ir::i64(l.extent));
   }
-  w_.ret();
-  w_.end();
-  out_.instructions += w_.size();
-  if (!part)
-    program_scratch_ = most_scratch_;
-  else
-    part_scratch_ = std::max(part_scratch_, most_scratch_);
+  end();
+  part_scratch_ = std::max(part_scratch_, most_scratch_);
 }
 
 void Generator::block(const loops::Block& b) {
@@ -135,7 +173,7 @@ Element Generator::constant(const loops::Element& e) const {
   }
   return r;
 }
-void Generator::node(const loops::Const& c) { values_[std::size_t(c.sym)] = constant(c.value); }
+void Generator::node(const loops::Const& c) { define(c.sym, constant(c.value)); }
 void Generator::node(const loops::Let& l) {
   SmallVec<Element, 4> x;
   for (Sym s : l.args) x.push_back(value(s));
@@ -145,7 +183,7 @@ void Generator::node(const loops::Let& l) {
       !call_block(target_, *l.op, l.view(), {x.data(), x.size()}, {z, l.results}))
     throw std::logic_error(std::string(l.op->name) + ": no way to compute an element");
   w_.contract = false;
-  for (int i = 0; i < l.results; ++i) values_[std::size_t(l.sym + i)] = z[i];
+  for (int i = 0; i < l.results; ++i) define(l.sym + i, z[i]);
 }
 void Generator::node(const loops::Index& n) {
   const loops::Interval range = loops::interval(n.at, intervals_);
@@ -155,7 +193,7 @@ void Generator::node(const loops::Index& n) {
   if (lanes_ > 1) {
     if (const std::int64_t stride = n.at.coef(lane_)) v = w_.add(v, w_.steps(k, lanes_, stride));
     for (const Affine::Term& t : n.at.terms) {
-      V clip = indices_[std::size_t(t.sym)];
+      V clip = index(t.sym);
       if (clip.lanes() == 1) continue;
       clip = w_.cast(ir::bits(k) > ir::bits(clip.kind()) ? "sext" : "trunc", clip, k);
       v = w_.add(v, w_.mul(clip, ir::integer(k, std::uint64_t(t.k))));
@@ -167,7 +205,7 @@ void Generator::node(const loops::Index& n) {
     z = from[0];
   else
     emit(target_, convert_element_type_p, ConvertParams{n.dtype}, n.dtype, from, &z);
-  values_[std::size_t(n.sym)] = z;
+  define(n.sym, z);
 }
 void Generator::node(const loops::Clip& c) {
   const Element& e = value(c.arg);
@@ -190,13 +228,11 @@ void Generator::node(const loops::Clip& c) {
     v = w_.cast(was_unsigned ? "zext" : "sext", v, Kind::i64);
   else if (was_unsigned && bits == 32 && c.hi > INT32_MAX)
     v = w_.cast("zext", v, Kind::i64);
-  indices_[std::size_t(c.sym)] = v;
+  define_index(c.sym, v);
 }
 
 // ---- Memory
-void Generator::node(const loops::Load& l) {
-  values_[std::size_t(l.sym)] = load(l.buffer, place(l.buffer, l.at));
-}
+void Generator::node(const loops::Load& l) { define(l.sym, load(l.buffer, place(l.buffer, l.at))); }
 void Generator::node(const loops::Store& s) {
   const Element& e = value(s.value);
   if (s.combine == Combine::set) return store(s.buffer, place(s.buffer, s.at), e, mask_);
@@ -249,7 +285,7 @@ void Generator::loop(const loops::Loop& l, V from, V to) {
 void Generator::scalar_loop(const loops::Loop& l, V from, V to) {
   if (l.marks.unroll && from.is_number()) {
     for (std::int64_t i = 0; i < l.extent; ++i) {
-      indices_[std::size_t(l.var)] = ir::i64(i);
+      define_index(l.var, ir::i64(i));
       block(l.body);
     }
     return;
@@ -257,7 +293,7 @@ void Generator::scalar_loop(const loops::Loop& l, V from, V to) {
   // Where lanes run inside of a While or an If, what they combine is masked there.
   const Opened opened = l.extent > 1 ? open_accumulators(l) : Opened();
   repeat(from, to, 1, l.extent > 1, [&](V i) {
-    indices_[std::size_t(l.var)] = i;
+    define_index(l.var, i);
     block(l.body);
   });
   close_accumulators(opened);
@@ -283,7 +319,7 @@ void Generator::lane_loop(const loops::Loop& l, V from, V to) {
   const std::int64_t n = l.extent, lanes = lanes_;
   const Opened opened = open_accumulators(l);
   const auto body = [&](V i) {
-    indices_[std::size_t(l.var)] = i;
+    define_index(l.var, i);
     block(l.body);
   };
   const auto masked_body = [&](V i) {

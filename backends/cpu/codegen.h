@@ -14,7 +14,7 @@ struct Generated {
   std::vector<BlockCall> blocks;        // operations without a generated form: block k of the code
   std::vector<Array> constants;         // their elements are Runtime::constants
   std::int64_t arena = 0, scratch = 0;  // bytes that `run` wants
-  std::size_t instructions = 0;
+  std::size_t instructions = 0, longest = 0;  // of all functions, of the longest one
 };
 
 /// p is scheduled, has its memory plan, and outlives the result.  contract: products and sums of the program may be fused.

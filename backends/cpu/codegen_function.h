@@ -33,7 +33,10 @@ class Generator {
   using V = ir::Value;
 
   // ---- codegen.cc
-  void function(std::string_view name, const loops::Loop* part);
+  void program();
+  void part(std::string_view name, const loops::Loop&);
+  void begin(std::string_view name, int parameters);
+  void end();
   void block(const loops::Block&);
   void node(const loops::Loop&);
   void node(const loops::Let&);
@@ -125,7 +128,32 @@ class Generator {
   bool accumulate(const loops::Store&, const Element&);
 
   Element constant(const loops::Element&) const;
-  const Element& value(Sym s) const { return values_[std::size_t(s)]; }
+  void define(Sym s, const Element& e) {
+    values_[std::size_t(s)] = e;
+    defined_.push_back(s);
+  }
+  void define_index(Sym s, V v) {
+    indices_[std::size_t(s)] = v;
+    defined_.push_back(s);
+  }
+  const Element& value(Sym s) {
+    if (!values_[std::size_t(s)].v[0]) bring(s);
+    return values_[std::size_t(s)];
+  }
+  V index(Sym s) {
+    if (!indices_[std::size_t(s)]) bring(s);
+    return indices_[std::size_t(s)];
+  }
+
+  // ---- codegen_segments.cc: programs that are cut into functions
+  /// The positions in the program's body where functions begin, and its end.
+  std::vector<std::size_t> segments() const;
+  /// Symbols that are used in a later function than the one that defines them get places in scratch memory.
+  void find_crossings(const std::vector<std::size_t>& cuts);
+  void leave_crossing(const loops::Node&);
+  void bring(Sym);
+  void place_in_scratch(int buffer);
+  std::int64_t take_scratch(std::int64_t bytes);
 
   const loops::Program& p_;
   const Machine& machine_;
@@ -144,12 +172,20 @@ class Generator {
     const loops::Loop* loop;
   };
   std::vector<Part> parts_;
+  struct Crossing {
+    std::int64_t at = 0;  // in scratch memory
+    DType dtype = DType::i64;
+    bool is_index = false;
+    const loops::Const* number = nullptr;  // written again instead
+  };
+  std::unordered_map<Sym, Crossing> crossings_;
   bool apart_ = false;                                // top-level loops are functions of their own
   std::unordered_map<Sym, std::vector<int>> locals_;  // buffers, by the loop that owns them
 
   // ---- Of the function that is being written
   std::vector<Element> values_;  // by symbol
   std::vector<V> indices_;       // by symbol: loop variables, chunks, clips
+  std::vector<Sym> defined_;     // of both
   std::vector<V> bases_;         // by buffer
   V slots_[kBlockSlot + 1];      // of the runtime's table
   int lanes_ = 1;

@@ -45,13 +45,21 @@ ir::Value Generator::allocate(const loops::Buffer& b, int lanes) {
   const std::int64_t count = b.size * components(b.dtype);
   const std::int64_t bytes = count * lanes * component_bytes(b.dtype);
   if (bytes <= kOnStack) return w_.stack(t, count, int(kAlign));
-  const std::int64_t at = scratch_;
-  scratch_ += (bytes + kAlign - 1) / kAlign * kAlign;
-  most_scratch_ = std::max(most_scratch_, scratch_);
+  const std::int64_t at = take_scratch(bytes);
   w_.enter_entry();
   const V r = w_.address(w_.parameter(1), ir::i64(at), {Kind::i8, 1});
   w_.leave_entry();
   return r;
+}
+std::int64_t Generator::take_scratch(std::int64_t bytes) {
+  const std::int64_t at = scratch_;
+  scratch_ += (bytes + kAlign - 1) / kAlign * kAlign;
+  most_scratch_ = std::max(most_scratch_, scratch_);
+  return at;
+}
+void Generator::place_in_scratch(int buffer) {
+  const loops::Buffer& b = p_.buffers[std::size_t(buffer)];
+  temps_[std::size_t(buffer)] = take_scratch(b.size * std::int64_t(width(b.dtype)));
 }
 ir::Value Generator::base(int buffer) {
   V& v = bases_[std::size_t(buffer)];
@@ -63,6 +71,9 @@ ir::Value Generator::base(int buffer) {
     return w_.load({Kind::pointer, 1}, w_.address(slot(table), ir::i64(k), {Kind::pointer, 1}), 8);
   };
   switch (b.role) {
+    case loops::Buffer::Role::local:  // of the program, in scratch memory
+      v = w_.address(w_.parameter(1), ir::i64(temps_[std::size_t(buffer)]), {Kind::i8, 1});
+      break;
     case loops::Buffer::Role::input: v = from_table(kInSlot, b.index); break;
     case loops::Buffer::Role::output: v = from_table(kOutSlot, b.index); break;
     case loops::Buffer::Role::constant:
@@ -87,7 +98,7 @@ ir::Value Generator::slot(Slot s) {
 ir::Value Generator::scalar_part(const Affine& a) {
   V sum = ir::i64(a.c);
   for (const Affine::Term& t : a.terms) {
-    const V v = indices_[std::size_t(t.sym)];
+    const V v = index(t.sym);
     if (v.lanes() == 1) sum = w_.add(w_.mul(v, ir::i64(t.k)), sum);
   }
   return sum;
@@ -98,7 +109,7 @@ Generator::Place Generator::place(int buffer, const Affine& a) {
   if (lanes_ == 1) return r;
   r.stride = a.coef(lane_);
   for (const Affine::Term& t : a.terms) {
-    V v = indices_[std::size_t(t.sym)];
+    V v = index(t.sym);
     if (v.lanes() == 1) continue;
     const loops::Buffer& b = p_.buffers[std::size_t(buffer)];
     const std::int64_t reach = b.size * components(b.dtype) * held(buffer);

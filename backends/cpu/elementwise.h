@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 #include "backends/cpu/ir.h"
+#include "backends/cpu/llvm.h"
 #include "backends/eager/block_ops.h"
 #include "jaxpp/core/dtype.h"
 
@@ -35,7 +36,7 @@ struct Target {
   ir::Writer& writer;
   ir::Value runtime;  // a pointer to the Runtime, in the function that is being written
   std::vector<BlockCall>& blocks;        // what Runtime::block is called for, by number
-  bool scalef = false;                   // the machine has AVX-512
+  bool scalef = machine().avx512;        // its instruction of this name
   bool out_of_line = false;              // long functions are called: shorter code, a little slower
   std::set<std::string> functions = {};  // of this module: those that are called
 };

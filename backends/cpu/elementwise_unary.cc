@@ -26,8 +26,6 @@ template <>
 inline constexpr bool is_called<lgamma_code> = true;
 template <>
 inline constexpr bool is_called<digamma_code> = true;
-template <>
-inline constexpr bool is_called<erf_inv_code> = true;
 #define JAXPP_COMPLEX(id) \
   template <>             \
   inline constexpr bool has_complex_form<id##_code> = true;

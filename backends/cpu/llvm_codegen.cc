@@ -5,6 +5,8 @@
 // has a context of its own; target machines, which take 0.2 ms to make, are lent to one at a time.
 #include "backends/cpu/llvm_codegen.h"
 
+#include <pthread.h>
+
 #include <chrono>
 #include <exception>
 #include <mutex>
@@ -202,9 +204,7 @@ std::string run(Compilation& c, const std::string& ir, Output output, Stages& st
   return c.emit(api::kLLVMObjectFile);
 }
 
-}  // namespace
-
-std::string generate(const std::string& ir, bool quick, Output output, Stages& stages) {
+std::string generate_here(const std::string& ir, bool quick, Output output, Stages& stages) {
   llvm();
   try {
     const FatalErrorsThrow guard;
@@ -224,6 +224,42 @@ std::string generate(const std::string& ir, bool quick, Output output, Stages& s
   } catch (const std::bad_alloc&) {
     failed("go on", "out of memory.");
   }
+}
+
+// LLVM recurses: as deep as expressions are long.  The caller's stack may be a small one.
+constexpr std::size_t kStackBytes = std::size_t(256) << 20;  // reserved, not taken
+
+template <class F>
+void on_large_stack(F f) {
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, kStackBytes);
+  pthread_t thread;
+  const int error = pthread_create(
+      &thread, &attributes,
+      [](void* p) -> void* {
+        (*static_cast<F*>(p))();
+        return nullptr;
+      },
+      &f);
+  pthread_attr_destroy(&attributes);
+  if (error) return f();  // no thread: what there is must do
+  pthread_join(thread, nullptr);
+}
+}  // namespace
+
+std::string generate(const std::string& ir, bool quick, Output output, Stages& stages) {
+  std::string result;
+  std::exception_ptr error;
+  on_large_stack([&] {
+    try {
+      result = generate_here(ir, quick, output, stages);
+    } catch (...) {
+      error = std::current_exception();
+    }
+  });
+  if (error) std::rethrow_exception(error);
+  return result;
 }
 
 }  // namespace jaxpp::native

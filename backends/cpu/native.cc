@@ -27,7 +27,8 @@ using loops::Buffer;
 
 std::size_t bytes_of(Type t) { return std::size_t(t->size) * width(t->dtype); }
 std::size_t bytes_of(const Buffer& b) { return std::size_t(b.size) * width(b.dtype); }
-constexpr std::size_t kQuick = 40000;  // instructions of a module that level 0 is for
+// Code generation of a function takes more than linear time at level 2: instructions from which on it is level 0's.
+constexpr std::size_t kLongFunction = 12000, kLongModule = 100000;
 
 // What a run has beside the program.
 struct State : Runtime {
@@ -77,7 +78,9 @@ struct NativeProgram::Impl {
   std::vector<const void*> constants;
   std::size_t arena = 0, scratch = 0;
 
-  CodeOptions options() const { return {.quick = generated.instructions > kQuick}; }
+  CodeOptions options() const {
+    return {.quick = generated.longest > kLongFunction || generated.instructions > kLongModule};
+  }
 
   static const Impl& of(const Runtime* r) {
     return *static_cast<const Impl*>(static_cast<const State*>(r)->impl);

@@ -24,12 +24,22 @@ using Index = std::int64_t;
 // ---- The problem, in strides
 struct Window {  // one spatial dimension
   Index in, size, out, stride, low, lhs_dilation, rhs_dilation;
-  Index lhs_by, rhs_by, out_by;  // strides in memory
-  /// Where window element k of result o lies in lhs; -1 for zeros.
+  Index lhs_by, rhs_by, out_by;     // strides in memory
+  std::vector<Index> sources = {};  // of every (o, k), where they are few
+
+  /// Where window element k of result o lies in lhs, times its stride; -1 for zeros.
   Index source(Index o, Index k) const {
+    return sources.empty() ? computed_source(o, k) : sources[std::size_t(o * size + k)];
+  }
+  Index computed_source(Index o, Index k) const {
     const Index x = o * stride + k * rhs_dilation - low;
     if (x < 0 || x % lhs_dilation != 0) return -1;
-    return x / lhs_dilation < in ? x / lhs_dilation : -1;
+    return x / lhs_dilation < in ? x / lhs_dilation * lhs_by : -1;
+  }
+  void tabulate() {
+    if (out * size > Index(1) << 14) return;
+    for (Index o = 0; o < out; ++o)
+      for (Index k = 0; k < size; ++k) sources.push_back(computed_source(o, k));
   }
 };
 struct Problem {
@@ -61,12 +71,21 @@ Problem problem_of(const ConvParams& p, const Array& lhs, const Array& rhs, cons
   q.out_group = q.out * q.out_out;
   for (std::size_t i = 0; i < p.padding.size(); ++i) {
     const Index a = d.lhs_spec[i + 2], b = d.rhs_spec[i + 2], c = d.out_spec[i + 2];
-    q.windows.push_back({size(lhs, a), size(rhs, b), size(y, c), p.window_strides[i],
-                         p.padding[i][0], p.lhs_dilation[i], p.rhs_dilation[i], by(l, a), by(r, b),
-                         by(o, c)});
+    q.windows.push_back({size(lhs, a),
+                         size(rhs, b),
+                         size(y, c),
+                         p.window_strides[i],
+                         p.padding[i][0],
+                         p.lhs_dilation[i],
+                         p.rhs_dilation[i],
+                         by(l, a),
+                         by(r, b),
+                         by(o, c),
+                         {}});
   }
-  if (q.windows.empty()) q.windows.push_back({1, 1, 1, 1, 0, 1, 1, 0, 0, 0});
+  if (q.windows.empty()) q.windows.push_back({1, 1, 1, 1, 0, 1, 1, 0, 0, 0, {}});
   for (auto& w : q.windows) {
+    w.tabulate();
     q.taps *= w.size;
     q.positions *= w.out;
   }
@@ -78,6 +97,14 @@ void digits(Index at, const Problem& q, std::size_t n, Index* digit) {
   while (n-- > 0) {
     digit[n] = at % (q.windows[n].*Size);
     at /= q.windows[n].*Size;
+  }
+}
+// The digits of the next index.
+template <Index Window::*Size>
+void advance(const Problem& q, std::size_t n, Index* digit) {
+  while (n-- > 0) {
+    if (++digit[n] < q.windows[n].*Size) return;
+    digit[n] = 0;
   }
 }
 constexpr std::size_t kMaxRank = 64;
@@ -146,20 +173,17 @@ void fill_columns(const Problem& q, Layout layout, const T* lhs, Index r0, Index
   for (Index r = r0; r < r1; ++r) {
     digits<&Window::size>(r % q.taps, q, last + 1, tap);
     const T* feature = lhs + r / q.taps * q.lhs_in;
-    for (Index p = p0; p < p1;) {
-      const Index begin = p % line, n = std::min(line - begin, p1 - p);
+    Index row = p0 / line, begin = p0 % line;
+    digits<&Window::out>(layout == Layout::runs ? row % rows : row, q, outer, at);
+    for (Index p = p0; p < p1; ++row, begin = 0, advance<&Window::out>(q, outer, at)) {
+      const Index n = std::min(line - begin, p1 - p);
       const T* from = feature;
-      Index row = p / line;
-      if (layout == Layout::runs) {
-        from += row / rows * q.lhs_batch;
-        row %= rows;
-      }
-      digits<&Window::out>(row, q, outer, at);
+      if (layout == Layout::runs) from += row / rows * q.lhs_batch;
       bool inside = true;
       for (std::size_t d = 0; inside && d < outer; ++d) {
         const Index s = q.windows[d].source(at[d], tap[d]);
         inside = s >= 0;
-        from += s * q.windows[d].lhs_by;
+        from += s;
       }
       if (!inside)
         std::fill(x, x + n, T(0));
@@ -180,17 +204,17 @@ void fill_rows(const Problem& q, const T* lhs, Index r0, Index r1, Index p0, Ind
   const Index unit = w.size * q.in;
   const bool together = w.lhs_dilation == 1 && w.rhs_dilation == 1 && w.lhs_by == q.in;
   Index at[kMaxRank], tap[kMaxRank];
-  for (Index p = p0; p < p1; ++p) {
-    digits<&Window::out>(p % q.positions, q, last + 1, at);
+  digits<&Window::out>(p0 % q.positions, q, last + 1, at);
+  for (Index p = p0; p < p1; ++p, advance<&Window::out>(q, last + 1, at)) {
     const T* item = lhs + p / q.positions * q.lhs_batch;
-    for (Index r = r0; r < r1; r += unit, x += unit) {
-      digits<&Window::size>(r / unit, q, last, tap);
+    digits<&Window::size>(r0 / unit, q, last, tap);
+    for (Index r = r0; r < r1; r += unit, x += unit, advance<&Window::size>(q, last, tap)) {
       const T* from = item;
       bool inside = true;
       for (std::size_t d = 0; inside && d < last; ++d) {
         const Index s = q.windows[d].source(at[d], tap[d]);
         inside = s >= 0;
-        from += s * q.windows[d].lhs_by;
+        from += s;
       }
       if (!inside) {
         std::fill(x, x + unit, T(0));
@@ -206,7 +230,7 @@ void fill_rows(const Problem& q, const T* lhs, Index r0, Index r1, Index p0, Ind
           if (s < 0)
             std::fill(x + k * q.in, x + (k + 1) * q.in, T(0));
           else
-            std::copy(from + s * w.lhs_by, from + s * w.lhs_by + q.in, x + k * q.in);
+            std::copy(from + s, from + s + q.in, x + k * q.in);
         }
       }
     }
@@ -303,6 +327,14 @@ std::vector<Axis> positions_of(const Problem& q) {
 }
 
 // ---- The whole
+template <class Task>
+void for_each_task(const Problem& q, Index tasks, Task task) {
+  const double flops = 2. * double(q.groups * q.batch * q.positions) * double(q.out * q.reduced());
+  if (flops / 4 < host::kSerialNanoseconds)
+    for (Index t = 0; t < tasks; ++t) task(t);
+  else
+    host::parallel_for(tasks, task);
+}
 constexpr Index kStripElements = Index(1) << 17, kMostReduced = 512, kLeastStrip = 64;
 
 template <class T>
@@ -333,17 +365,12 @@ class Convolution {
   }
   void run() {
     const Index runs = q_.batch * q_.positions / run_, tasks = q_.groups * runs * pieces_;
-    const double flops = 2. * double(q_.groups) * double(q_.out) * double(q_.reduced()) *
-                         double(q_.batch * q_.positions);
     auto task = [&](Index t) {
       const Index piece = t % pieces_, in_run = t / pieces_ % runs;
       const Index begin = in_run * run_ + piece * strip_;
       strip(t / pieces_ / runs, in_run, begin, std::min(begin + strip_, (in_run + 1) * run_));
     };
-    if (flops / 4 < host::kSerialNanoseconds)
-      for (Index t = 0; t < tasks; ++t) task(t);
-    else
-      host::parallel_for(tasks, task);
+    for_each_task(q_, tasks, task);
   }
 
  private:
@@ -428,6 +455,99 @@ class Convolution {
   std::vector<T> copy_;
 };
 
+// ---- Without X, where the last spatial dimension is contiguous and long
+constexpr Index kLongLine = 128;
+// Many results in a line: X[., p] of one window element is lhs itself, shifted.  C += W[., ., k] lhs[., p + k] for every k.
+template <class T>
+bool by_shifts(const Problem& q, const T* lhs, const T* rhs, T* y) {
+  const std::size_t last = q.windows.size() - 1;
+  const Window& w = q.windows[last];
+  if (w.stride != 1 || w.lhs_dilation != 1 || w.lhs_by != 1 || w.out_by != 1 || w.out < kLongLine ||
+      q.in < 16)
+    return false;
+  const Index all = q.groups * q.out;
+  std::vector<T> weights(std::size_t(q.taps * all * q.in));  // [k][o][i]
+  Index next[kMaxRank] = {};
+  for (Index k = 0; k < q.taps; ++k, advance<&Window::size>(q, last + 1, next)) {
+    const T* from = rhs;
+    for (std::size_t d = 0; d <= last; ++d) from += next[d] * q.windows[d].rhs_by;
+    T* to = weights.data() + k * all * q.in;
+    for (Index o = 0; o < all; ++o) copy_line(to + o * q.in, from + o * q.rhs_out, q.rhs_in, q.in);
+  }
+  const Index pieces = (w.out + 511) / 512, strip = (w.out + pieces - 1) / pieces,
+              lines = q.positions / w.out;
+  auto task = [&](Index t) {
+    Index at[kMaxRank], k[kMaxRank] = {};
+    const Index begin = t % pieces * strip, end = std::min(w.out, begin + strip),
+                line = t / pieces % lines, item = t / pieces / lines % q.batch,
+                group = t / pieces / lines / q.batch;
+    digits<&Window::out>(line, q, last, at);
+    T* c = y + group * q.out_group + item * q.out_batch;
+    for (std::size_t d = 0; d < last; ++d) c += at[d] * q.windows[d].out_by;
+    for (Index o = 0; o < q.out; ++o)
+      std::fill(c + o * q.out_out + begin, c + o * q.out_out + end, T(0));
+    for (Index i = 0; i < q.taps; ++i, advance<&Window::size>(q, last + 1, k)) {
+      const T* from = lhs + group * q.lhs_group + item * q.lhs_batch;
+      bool inside = true;
+      for (std::size_t d = 0; inside && d < last; ++d) {
+        const Index s = q.windows[d].source(at[d], k[d]);
+        inside = s >= 0;
+        from += s;
+      }
+      const Index shift = k[last] * w.rhs_dilation - w.low, p0 = std::max(begin, -shift),
+                  p1 = std::min(end, w.in - shift);
+      if (!inside || p1 <= p0) continue;
+      multiply<T>({c + p0, q.out_out, 1},
+                  {weights.data() + (i * all + group * q.out) * q.in, q.in, 1},
+                  {from + p0 + shift, q.lhs_in, 1}, q.out, p1 - p0, q.in, true);
+    }
+  };
+  for_each_task(q, q.groups * q.batch * lines * pieces, task);
+  return true;
+}
+// Few results of long windows, as in the derivative of a kernel: C[o, n] of one position is a product of rows of rhs with
+// rows of lhs as they lie, summed over input features and the lines of the window.
+template <class T>
+bool by_positions(const Problem& q, const T* lhs, const T* rhs, T* y) {
+  const std::size_t last = q.windows.size() - 1;
+  const Window& w = q.windows[last];
+  if (w.rhs_dilation != 1 || w.lhs_dilation != 1 || w.lhs_by != 1 || w.rhs_by != 1 ||
+      w.size < kLongLine || w.out > w.size || q.batch < 8)
+    return false;
+  const Index lines = q.taps / w.size;
+  auto task = [&](Index t) {
+    Index at[kMaxRank], tap[kMaxRank];
+    const Index group = t / q.positions;
+    digits<&Window::out>(t % q.positions, q, last + 1, at);
+    std::vector<T> c(std::size_t(q.out * q.batch));
+    const Index start = at[last] * w.stride - w.low, k0 = std::clamp<Index>(-start, 0, w.size),
+                k1 = std::clamp<Index>(w.in - start, k0, w.size);
+    for (Index i = 0; i < q.in; ++i)
+      for (Index line = 0; line < lines && k1 > k0; ++line) {
+        digits<&Window::size>(line, q, last, tap);
+        const T *x = lhs + group * q.lhs_group + i * q.lhs_in + start + k0,
+                *v = rhs + group * q.rhs_group + i * q.rhs_in + k0;
+        bool inside = true;
+        for (std::size_t d = 0; inside && d < last; ++d) {
+          const Index s = q.windows[d].source(at[d], tap[d]);
+          inside = s >= 0;
+          x += s;
+          v += tap[d] * q.windows[d].rhs_by;
+        }
+        if (inside)
+          multiply<T>({c.data(), q.batch, 1}, {v, q.rhs_out, 1}, {x, 1, q.lhs_batch}, q.out,
+                      q.batch, k1 - k0, true);
+      }
+    T* to = y + group * q.out_group;
+    for (std::size_t d = 0; d <= last; ++d) to += at[d] * q.windows[d].out_by;
+    for (Index o = 0; o < q.out; ++o)
+      for (Index n = 0; n < q.batch; ++n)
+        to[o * q.out_out + n * q.out_batch] = c[std::size_t(o * q.batch + n)];
+  };
+  for_each_task(q, q.groups * q.positions, task);
+  return true;
+}
+
 // ---- Types: halves are computed in float, narrow integers in 4 bytes, bool not at all
 DType computing(DType d) {
   if (is_inexact(d)) return width(d) == 2 ? DType::f32 : d;
@@ -445,6 +565,9 @@ void convolve(const ConvParams& p, const Array& lhs, const Array& rhs, Array& y)
   if (y.size() == 0) return;
   const Problem q = problem_of(p, lhs, rhs, y);
   if (q.reduced() == 0) return (void)std::fill_n(y.data<T>(), y.size(), T(0));
+  if (by_shifts(q, lhs.data<T>(), rhs.data<T>(), y.data<T>()) ||
+      by_positions(q, lhs.data<T>(), rhs.data<T>(), y.data<T>()))
+    return;
   Convolution<T>(q, lhs.data<T>(), rhs.data<T>(), y.data<T>()).run();
 }
 void compute(const ConvParams& p, const Array& lhs, const Array& rhs, Array& y) {

@@ -34,16 +34,28 @@ SmallVec<Group, 6> groups_of(const Shape& x, const Shape& y, const Shape& z) {
 
 }  // namespace
 
+void run_unary(UnaryLoop loop, const Array& x, const Array& z) {
+  const char* from = x.data<char>();
+  char* to = z.data<char>();
+  const auto wx = std::int64_t(width(x.dtype())), wz = std::int64_t(width(z.dtype()));
+  in_pieces(z.size(), [=](std::int64_t begin, std::int64_t end) {
+    loop(from + begin * wx, to + begin * wz, end - begin);
+  });
+}
 void run_broadcast(BinaryLoop loop, const Array& x, const Array& y, const Array& z) {
   const std::int64_t n = z.size();
   if (n == 0) return;
   const bool x_full = x.size() == n, y_full = y.size() == n;
-  if ((x_full || x.size() == 1) && (y_full || y.size() == 1)) [[likely]]
-    return loop(x.data<char>(), x_full, y.data<char>(), y_full, z.data<char>(), n);
-
-  const auto g = groups_of(x.shape(), y.shape(), z.shape());
   const auto wx = std::int64_t(width(x.dtype())), wy = std::int64_t(width(y.dtype())),
              wz = std::int64_t(width(z.dtype()));
+  if ((x_full || x.size() == 1) && (y_full || y.size() == 1)) [[likely]]
+    return in_pieces(n, [&](std::int64_t begin, std::int64_t end) {
+      loop(x.data<char>() + (x_full ? begin * wx : 0), x_full,
+           y.data<char>() + (y_full ? begin * wy : 0), y_full, z.data<char>() + begin * wz,
+           end - begin);
+    });
+
+  const auto g = groups_of(x.shape(), y.shape(), z.shape());
   SmallVec<std::int64_t, 6> index(g.size(), 0), x_step(g.size(), 0), y_step(g.size(), 0);
   for (std::size_t k = 0, dx = 1, dy = 1; k < g.size(); ++k) {
     if (g[k].x) x_step[k] = std::int64_t(dx) * wx, dx *= std::size_t(g[k].size);
@@ -139,32 +151,34 @@ Tables chosen() {
   return t;
 }
 #undef JAXPP_TAKE
-// Kernels run after they are installed, and that fills it.
-Tables tables;
+const Tables& tables() {
+  static const Tables t = chosen();
+  return t;
+}
 
 template <UnaryRow row>
 void unary_kernel(Args x, Params, Array* z) {
-  tables.unary[row][std::size_t(x[0].dtype())](x[0].data<char>(), z->data<char>(), z->size());
+  run_unary(tables().unary[row][std::size_t(x[0].dtype())], x[0], *z);
 }
 template <auto row>
 BinaryLoop binary_loop_for(DType d) {
   if constexpr (std::is_same_v<decltype(row), BinaryRow>)
-    return tables.binary[row][std::size_t(d)];
+    return tables().binary[row][std::size_t(d)];
   else
-    return tables.compare[row][std::size_t(d)];
+    return tables().compare[row][std::size_t(d)];
 }
 template <auto row>
 void binary_kernel(Args x, Params, Array* z) {
   const BinaryLoop loop = binary_loop_for<row>(x[0].dtype());
   const std::int64_t n = z->size(), nx = x[0].size(), ny = x[1].size();
-  if ((nx == n || nx == 1) && (ny == n || ny == 1)) [[likely]]
+  if ((nx == n || nx == 1) && (ny == n || ny == 1) && n < 2 * kPiece) [[likely]]
     loop(x[0].data<char>(), nx == n, x[1].data<char>(), ny == n, z->data<char>(), n);
   else
     run_broadcast(loop, x[0], x[1], *z);
 }
 template <UnaryRow row>
 BlockOp unary_op(Params, std::span<const DType> x, DType) {
-  return tables.unary[row][std::size_t(x[0])];
+  return tables().unary[row][std::size_t(x[0])];
 }
 template <auto row>
 BlockOp binary_op(Params, std::span<const DType> x, DType) {
@@ -172,7 +186,6 @@ BlockOp binary_op(Params, std::span<const DType> x, DType) {
 }
 
 void install_rows() {
-  tables = chosen();
 #define UNARY(id, ...) install<unary_kernel<UnaryRow::id##_row>, 1>(id##_p);
 #define BINARY(id, ...) install<binary_kernel<BinaryRow::id##_row>, 3>(id##_p);
 #define COMPARE(id, ...) install<binary_kernel<CompareRow::id##_row>, 3>(id##_p);
@@ -195,16 +208,19 @@ void complex_kernel(Args x, Params p, Array* z) {
 template <const Primitive& P>
 void block_kernel(Args x, Params p, Array* z) {
   SmallVec<DType, 4> in;
-  SmallVec<const void*, 4> from;
   SmallVec<bool, 8> full;
   for (const Array& a : x) {
     in.push_back(a.dtype());
-    from.push_back(a.data<char>());
     full.push_back(a.size() == z->size());
   }
-  void* to[] = {z->data<char>()};
-  block_op(P, p, {in.data(), in.size()}, z->dtype())
-      .run({{from.data(), from.size()}, full.data(), to}, z->size());
+  const BlockOp op = block_op(P, p, {in.data(), in.size()}, z->dtype());
+  in_pieces(z->size(), [&](std::int64_t begin, std::int64_t end) {
+    SmallVec<const void*, 4> from;
+    for (std::size_t i = 0; i < x.size(); ++i)
+      from.push_back(x[i].data<char>() + (full[i] ? begin * std::int64_t(width(x[i].dtype())) : 0));
+    void* to[] = {z->data<char>() + begin * std::int64_t(width(z->dtype()))};
+    op.run({{from.data(), from.size()}, full.data(), to}, end - begin);
+  });
 }
 
 }  // namespace

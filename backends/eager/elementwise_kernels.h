@@ -19,6 +19,8 @@ void install_convert_kernels();
 using UnaryLoops = std::array<UnaryLoop, kNumDTypes>;
 using BinaryLoops = std::array<BinaryLoop, kNumDTypes>;
 
+/// Runs a loop over all elements of x.
+void run_unary(UnaryLoop loop, const Array& x, const Array& z);
 /// Runs a loop over operands that broadcast: equal shapes, rank 0, or sizes 1.
 void run_broadcast(BinaryLoop loop, const Array& x, const Array& y, const Array& z);
 

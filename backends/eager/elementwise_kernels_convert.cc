@@ -37,7 +37,7 @@ constexpr auto kLoops = []<std::size_t... I>(std::index_sequence<I...> all) {
 (std::make_index_sequence<kNumDTypes>());
 
 void convert_kernel(Args x, Params, Array* z) {
-  convert_loop(x[0].dtype(), z->dtype())(x[0].data<char>(), z->data<char>(), z->size());
+  run_unary(convert_loop(x[0].dtype(), z->dtype()), x[0], *z);
 }
 BlockOp convert_op(Params, std::span<const DType> x, DType z) { return convert_loop(x[0], z); }
 

@@ -23,9 +23,11 @@ namespace {
 
 template <>
 inline constexpr bool stored_format<copy_code> = true;
-#define JAXPP_USUAL(name) \
-  template <>             \
-  inline constexpr auto usual_form<name##_code> = [](auto x) { return scalar::usual_##name(x); };
+#define JAXPP_USUAL(name)                                                                     \
+  template <>                                                                                 \
+  inline constexpr auto usual_form<name##_code> = [](auto x) __attribute__((always_inline)) { \
+    return scalar::usual_##name(x);                                                           \
+  };
 JAXPP_USUAL(sin)
 JAXPP_USUAL(cos)
 JAXPP_USUAL(tan)

@@ -170,11 +170,14 @@ A fold_block(const T* x, std::int64_t n) {
   for (; i < n; ++i) total = Op::step(total, widen(x[i]));
   return total;
 }
+inline constexpr std::int64_t kFoldBlock = 1024;
+inline std::int64_t half_of(std::int64_t n) {
+  return (n / 2 + kFoldBlock - 1) / kFoldBlock * kFoldBlock;
+}
 template <class Op, class T, class A = Accumulated<T>>
 A fold_row(const T* x, std::int64_t n) {
-  constexpr std::int64_t block = 1024;
-  if (n <= block) return fold_block<Op>(x, n);
-  const std::int64_t half = (n / 2 + block - 1) / block * block;
+  if (n <= kFoldBlock) return fold_block<Op>(x, n);
+  const std::int64_t half = half_of(n);
   return Op::step(fold_row<Op>(x, half), fold_row<Op>(x + half, n - half));
 }
 

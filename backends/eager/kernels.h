@@ -1,6 +1,7 @@
 // kernels.h -- what the kernels share: dispatch on element types, walks over strided index spaces, and how a kernel is
 // installed.  A kernel is a function (operands, parameters, outputs allocated from the shape rule).
 #pragma once
+#include "backends/host/pool.h"
 #include "jaxpp/core/backend.h"
 #include "jaxpp/ops/primitives.h"
 
@@ -72,6 +73,16 @@ decltype(auto) by_width(DType d, Go&& go) {
     case 8: return go(std::uint64_t());
   }
   return go(Bits128());
+}
+
+/// f(begin, end) for all of 0 .. n, where each costs a nanosecond or so: in pieces on several threads if there are many.
+inline constexpr std::int64_t kPiece = 1 << 15;
+template <class F>
+void in_pieces(std::int64_t n, F f) {
+  if (n < 2 * kPiece) [[likely]]
+    f(std::int64_t(0), n);
+  else
+    host::parallel_ranges(n, kPiece, f);
 }
 
 inline Dims strides_of(const Shape& shape) {

@@ -1,11 +1,11 @@
 // linalg_kernels.cc -- cholesky, lu and triangular_solve, matrix by matrix.
 //
-// Matrices of some size go to host/lapack.h.  Arrays are row-major, which LAPACK sees as transposes: a lower Cholesky
-// factor is found as an upper one, a system op(a) x = b is solved as x^T op(a)^T = b^T, and only lu, which exchanges rows,
-// works on a transposed copy.  Small ones are plain loops along rows.  The matrices of a batch, and the right-hand sides of
-// a large system, are divided over threads.
+// Matrices of some size go to host/factor.h and host/lapack.h.  Arrays are row-major, which LAPACK sees as transposes: a
+// system op(a) x = b is solved as x^T op(a)^T = b^T.  Small ones are plain loops along rows.  The matrices of a batch, and
+// the right-hand sides of a large system, are divided over threads.
 #include <Eigen/Core>
-#include "backends/eager/strided.h"
+#include "backends/eager/kernels.h"
+#include "backends/host/factor.h"
 #include "backends/host/lapack.h"
 #include "backends/host/pool.h"
 
@@ -61,7 +61,7 @@ double estimate(std::int64_t rows, std::int64_t cols, std::int64_t depth) {
 // The factor in place of the lower triangle of an n x n matrix; false where it is not positive definite.
 template <class T>
 bool cholesky_in_place(T* a, std::int64_t n) {
-  if (n >= kSmall) return host::potrf(false, n, a, n);
+  if (n >= kSmall) return host::cholesky(n, a);
   for (std::int64_t i = 0; i < n; ++i) {
     T* row = a + i * n;
     for (std::int64_t c = 0; c <= i; ++c) {
@@ -87,6 +87,9 @@ void cholesky_kernel(Args x, Params, Array* y) {
       std::copy(a, a + n * n, l);
       if (!cholesky_in_place(l, n))
         std::fill(l, l + n * n, T(std::numeric_limits<double>::quiet_NaN()));
+      else
+        for (std::int64_t i = 0; i < n; ++i)  // x's elements stay above the diagonal
+          std::copy(a + i * n + i + 1, a + (i + 1) * n, l + i * n + i + 1);
     });
   });
 }
@@ -225,10 +228,7 @@ void eliminate(T* a, std::int64_t m, std::int64_t n, std::int32_t* pivots) {
 template <class T>
 void lu_in_place(T* a, std::int64_t m, std::int64_t n, std::int32_t* pivots) {
   if (std::min(m, n) < kSmall) return eliminate(a, m, n, pivots);
-  std::vector<T> columns(std::size_t(m * n));
-  copy_transposed(columns.data(), a, n, m, m, n);
-  host::getrf(m, n, columns.data(), m, pivots);
-  copy_transposed(a, columns.data(), m, n, n, m);
+  host::lu(m, n, a, pivots);
 }
 void apply_pivots(const std::int32_t* pivots, std::int64_t k, std::int32_t* permutation,
                   std::int64_t n) {

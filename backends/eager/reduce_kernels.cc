@@ -11,12 +11,43 @@
 namespace jaxpp::internal {
 namespace {
 
+// How many rows of n elements are a piece of work.
+std::int64_t rows_of_piece(std::int64_t n) { return std::max<std::int64_t>(1, 2 * kPiece / n); }
+
+// ---- A long row: as fold_row, whose subtrees are divided over threads
+template <class Op, class T, class A = Accumulated<T>>
+A fold_long_row(const T* x, std::int64_t n) {
+  if (n < 2 * kPiece) return fold_row<Op>(x, n);
+  std::vector<std::int64_t> begin;
+  const auto split = [&](const auto& self, std::int64_t at, std::int64_t size) -> void {
+    if (size <= kPiece) return begin.push_back(at);
+    const std::int64_t half = half_of(size);
+    self(self, at, half);
+    self(self, at + half, size - half);
+  };
+  split(split, 0, n);
+  begin.push_back(n);
+  std::vector<A> part(begin.size() - 1);
+  host::parallel_for(std::int64_t(part.size()), [&](std::int64_t c) {
+    const auto i = std::size_t(c);
+    part[i] = fold_row<Op>(x + begin[i], begin[i + 1] - begin[i]);
+  });
+  std::size_t next = 0;
+  const auto join = [&](const auto& self, std::int64_t size) -> A {
+    if (size <= kPiece) return part[next++];
+    const std::int64_t half = half_of(size);
+    const A first = self(self, half);
+    return Op::step(first, self(self, size - half));
+  };
+  return join(join, n);
+}
+
 // ---- Rows into a row
 template <class Op, class T, class A = Accumulated<T>>
 void fold_rows(const T* x, std::int64_t rows, std::int64_t n, A* y) {
   constexpr std::int64_t columns = 256, height = 64;
-  A part[columns];
-  for (std::int64_t c = 0; c < n; c += columns) {
+  const auto block = [=](std::int64_t c) {
+    A part[columns];
     const std::int64_t w = std::min(columns, n - c);
     for (std::int64_t r = 0; r < rows; r += height) {
       const T* from = x + r * n + c;
@@ -27,7 +58,11 @@ void fold_rows(const T* x, std::int64_t rows, std::int64_t n, A* y) {
       }
       for (std::int64_t i = 0; i < w; ++i) y[c + i] = Op::step(y[c + i], part[i]);
     }
-  }
+  };
+  host::parallel_ranges(n, rows_of_piece(rows * columns) * columns,
+                        [&](std::int64_t begin, std::int64_t end) {
+                          for (std::int64_t c = begin; c < end; c += columns) block(c);
+                        });
 }
 
 // ---- Any axes
@@ -60,14 +95,23 @@ void fold_groups(const T* x, const Group* g, std::size_t n, A* y) {
   if (n == 0) {
     *y = Op::step(*y, widen(*x));
   } else if (n == 1 && g->reduced) {
-    *y = Op::step(*y, fold_row<Op>(x, g->size));
+    *y = Op::step(*y, fold_long_row<Op>(x, g->size));
   } else if (n == 1) {
     for (std::int64_t i = 0; i < g->size; ++i) y[i] = Op::step(y[i], widen(x[i]));
   } else if (n == 2 && g->reduced) {
     fold_rows<Op>(x, g->size, g[1].size, y);
   } else if (n == 2) {
-    for (std::int64_t i = 0; i < g->size; ++i, x += g->stride)
-      y[i] = Op::step(y[i], fold_row<Op>(x, g->stride));
+    host::parallel_ranges(g->size, rows_of_piece(g->stride),
+                          [=](std::int64_t begin, std::int64_t end) {
+                            for (std::int64_t i = begin; i < end; ++i)
+                              y[i] = Op::step(y[i], fold_row<Op>(x + i * g->stride, g->stride));
+                          });
+  } else if (!g->reduced) {
+    host::parallel_ranges(g->size, rows_of_piece(g->stride),
+                          [=](std::int64_t begin, std::int64_t end) {
+                            for (std::int64_t i = begin; i < end; ++i)
+                              fold_groups<Op>(x + i * g->stride, g + 1, n - 1, y + i * g->to);
+                          });
   } else {
     for (std::int64_t i = 0; i < g->size; ++i)
       fold_groups<Op>(x + i * g->stride, g + 1, n - 1, y + i * g->to);

@@ -6,6 +6,7 @@
 // pairs (key, position) are sorted, then each operand is permuted.  Lines are divided over threads.
 #include <algorithm>
 #include <limits>
+#include <memory>
 #include "backends/eager/fold_ops.h"
 #include "backends/host/pool.h"
 
@@ -20,14 +21,18 @@ struct Item {
 
 // ---- Keys
 // Bits of a float in the total order -NaN < -inf < ... < -0.0 < 0.0 < ... < inf < NaN; canonical:
-// every NaN is greatest and zeros are equal.
+// every NaN is greatest and zeros are equal.  Without branches: signs are random.
 template <class F, class U>
 U float_key(F v, bool canonical) {
-  constexpr U sign = U(1) << (8 * sizeof(U) - 1);
-  if (canonical && v != v) return ~U(0);
-  if (canonical && v == 0) return sign;
-  const U bits = std::bit_cast<U>(v);
-  return bits & sign ? U(~bits) : U(bits | sign);
+  constexpr int top = 8 * sizeof(U) - 1;
+  constexpr U sign = U(1) << top, infinity = std::bit_cast<U>(std::numeric_limits<F>::infinity());
+  const U bits = std::bit_cast<U>(v), negative = U(0) - (bits >> top);
+  U key = bits ^ (negative | sign);
+  if (canonical) {
+    key += bits == sign;                         // -0.0 stands just below 0.0
+    key |= U(0) - U((bits & ~sign) > infinity);  // NaN
+  }
+  return key;
 }
 template <class T>
 std::uint64_t key_of(T v, bool canonical, bool imaginary) {
@@ -62,35 +67,47 @@ struct KeySource {
 constexpr std::size_t kShort = 512;  // lines that are sorted by comparisons
 
 // By 11 bits at a time from the least significant ones; those in which all keys agree are skipped.
-// `scratch` is of the same size.
+// Items move from `from` to a, from a to b, from b to a, ... (b may be `from`); returns where they are in the end.
+constexpr int kDigit = 11;
+constexpr int passes_of(int bits) { return (bits + kDigit - 1) / kDigit; }
 template <int kBits, class T, class Key>
-void radix_sort(std::vector<T>& items, std::vector<T>& scratch, Key key) {
-  constexpr int digit = 11, passes = (kBits + digit - 1) / digit;
-  constexpr std::uint64_t mask = (1 << digit) - 1;
-  std::vector<std::size_t> counts(passes << digit);
-  for (const T& item : items) {
-    const std::uint64_t k = key(item);
+const T* radix_sort(const T* from, T* a, T* b, std::size_t n, Key key) {
+  constexpr int passes = passes_of(kBits);
+  constexpr std::uint64_t mask = (1 << kDigit) - 1;
+  std::vector<std::size_t> counts(passes << kDigit);
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::uint64_t k = key(from[i]);
     for (int p = 0; p < passes; ++p)
-      ++counts[std::size_t(p) << digit | std::size_t(k >> p * digit & mask)];
+      ++counts[std::size_t(p) << kDigit | std::size_t(k >> p * kDigit & mask)];
   }
   for (int p = 0; p < passes; ++p) {
-    std::size_t* start = counts.data() + (std::size_t(p) << digit);
-    if (start[key(items[0]) >> p * digit & mask] == items.size()) continue;
+    std::size_t* start = counts.data() + (std::size_t(p) << kDigit);
+    if (start[key(from[0]) >> p * kDigit & mask] == n) continue;
     for (std::size_t i = 0, total = 0; i <= mask; ++i) total += std::exchange(start[i], total);
-    for (const T& item : items) scratch[start[key(item) >> p * digit & mask]++] = item;
-    items.swap(scratch);
+    for (std::size_t i = 0; i < n; ++i) a[start[key(from[i]) >> p * kDigit & mask]++] = from[i];
+    from = a;
+    std::swap(a, b);
   }
+  return from;
 }
-void sort_items(std::vector<Item>& items, std::vector<Item>& scratch) {
-  if (items.size() < kShort) return std::sort(items.begin(), items.end());
-  scratch.resize(items.size());
-  radix_sort<64>(items, scratch, [](const Item& i) { return i.key; });
+/// Memory that keeps what it has from line to line, for types that need no construction.
+template <class T>
+struct Room {
+  std::unique_ptr<T[]> data;
+  std::size_t size = 0;
+  T* of(std::size_t n) {
+    if (n > size) data = std::make_unique_for_overwrite<T[]>(size = n);
+    return data.get();
+  }
+};
+template <int kBits, class T, class Key>
+std::span<const T> sort_pairs(T* items, std::size_t n, Room<T>& other, Key key) {
+  if (n >= kShort) return {radix_sort<kBits>(items, other.of(n), items, n, key), n};
+  std::sort(items, items + n);
+  return {items, n};
 }
-// Keys of 32 bits above positions of 32 bits.
-void sort_packed(std::vector<std::uint64_t>& items, std::vector<std::uint64_t>& scratch) {
-  if (items.size() < kShort) return std::sort(items.begin(), items.end());
-  scratch.resize(items.size());
-  radix_sort<32>(items, scratch, [](std::uint64_t i) { return i >> 32; });
+std::span<const Item> sort_items(Item* items, std::size_t n, Room<Item>& other) {
+  return sort_pairs<64>(items, n, other, [](const Item& i) { return i.key; });
 }
 
 struct Lines {  // an array as outer x n x inner, sorted along n
@@ -114,14 +131,14 @@ void each_line(const Lines& l, F f) {
                         });
 }
 // y[i] = x[position of order[i]] for each of a line's `order`.
-template <class Order, class Position>
+template <class I, class Position>
 void permute(const Array& x, std::int64_t from, Array& y, std::int64_t to, std::int64_t stride,
-             const Order& order, Position position) {
+             std::span<const I> order, Position position) {
   by_width(x.dtype(), [&](auto t) {
     using T = decltype(t);
     const T* a = x.data<T>() + from;
     T* b = y.data<T>() + to;
-    for (const auto& i : order) {
+    for (const I& i : order) {
       *b = a[position(i) * stride];
       b += stride;
     }
@@ -133,32 +150,44 @@ std::int64_t position_of(const Item& i) { return i.index; }
 template <class T>
 void sort_values(const Array& x, const Lines& l, Array& y) {
   struct Scratch {
-    std::vector<T> items, other;
+    Room<T> line, sorted, other;
   };
+  const auto n = std::size_t(l.n);
   each_line<Scratch>(l, [&](std::int64_t base, Scratch& s) {
-    s.items.resize(std::size_t(l.n));
-    s.other.resize(std::size_t(l.n));
     const T* from = x.data<T>() + base;
-    for (std::int64_t i = 0; i < l.n; ++i) s.items[std::size_t(i)] = from[i * l.inner];
-    radix_sort<key_bits<T>>(s.items, s.other, [](T v) { return key_of(v, true, false); });
     T* to = y.data<T>() + base;
-    for (std::int64_t i = 0; i < l.n; ++i) to[i * l.inner] = s.items[std::size_t(i)];
+    T* sorted = l.inner == 1 ? to : s.sorted.of(n);
+    if (l.inner > 1) {
+      T* line = s.line.of(n);
+      for (std::size_t i = 0; i < n; ++i) line[i] = from[std::int64_t(i) * l.inner];
+      from = line;
+    }
+    // So that the last pass, if none is skipped, ends in `sorted`.
+    T *a = sorted, *b = s.other.of(n);
+    if (passes_of(key_bits<T>) % 2 == 0) std::swap(a, b);
+    const T* found =
+        radix_sort<key_bits<T>>(from, a, b, n, [](T v) { return key_of(v, true, false); });
+    if (l.inner > 1)
+      for (std::size_t i = 0; i < n; ++i) to[std::int64_t(i) * l.inner] = found[i];
+    else if (found != to)
+      std::copy_n(found, n, to);
   });
 }
-// Any number of operands, one real key of at most 32 bits.
+// Any number of operands, one real key of at most 32 bits: with its position it is one integer.
 template <class T>
 void sort_by_packed(Args x, const Lines& l, Array* y) {
   struct Scratch {
-    std::vector<std::uint64_t> items, other;
+    Room<std::uint64_t> items, other;
   };
+  const auto n = std::size_t(l.n);
   each_line<Scratch>(l, [&](std::int64_t base, Scratch& s) {
-    s.items.resize(std::size_t(l.n));
+    std::uint64_t* items = s.items.of(n);
     const T* from = x[0].data<T>() + base;
     for (std::int64_t i = 0; i < l.n; ++i)
-      s.items[std::size_t(i)] = key_of(from[i * l.inner], true, false) << 32 | std::uint64_t(i);
-    sort_packed(s.items, s.other);
+      items[i] = key_of(from[i * l.inner], true, false) << 32 | std::uint64_t(i);
+    const auto order = sort_pairs<32>(items, n, s.other, [](std::uint64_t i) { return i >> 32; });
     for (std::size_t i = 0; i < x.size(); ++i)
-      permute(x[i], base, y[i], base, l.inner, s.items,
+      permute(x[i], base, y[i], base, l.inner, order,
               [](std::uint64_t item) { return std::int64_t(item & 0xffffffff); });
   });
 }
@@ -171,23 +200,24 @@ void sort_by_items(Args x, std::int64_t num_keys, const Lines& l, Array* y) {
   }
   const std::size_t n = std::size_t(l.n), more = keys.size() - 1;
   struct Scratch {
-    std::vector<Item> items, other;
+    Room<Item> items, other;
     std::vector<std::uint64_t> rest;  // keys but the first
   };
   each_line<Scratch>(l, [&](std::int64_t base, Scratch& s) {
-    s.items.resize(n);
+    Item* items = s.items.of(n);
     s.rest.resize(more * n);
     keys[0].read(base, l.inner, l.n, [&](std::int64_t i, std::uint64_t key) {
-      s.items[std::size_t(i)] = {key, i};
+      items[i] = {key, i};
     });
     for (std::size_t m = 0; m < more; ++m)
       keys[m + 1].read(base, l.inner, l.n, [&](std::int64_t i, std::uint64_t key) {
         s.rest[m * n + std::size_t(i)] = key;
       });
+    std::span<const Item> order(items, n);
     if (more == 0)
-      sort_items(s.items, s.other);
+      order = sort_items(items, n, s.other);
     else
-      std::sort(s.items.begin(), s.items.end(), [&](const Item& a, const Item& b) {
+      std::sort(items, items + n, [&](const Item& a, const Item& b) {
         if (a.key != b.key) return a.key < b.key;
         for (std::size_t m = 0; m < more; ++m) {
           auto u = s.rest[m * n + std::size_t(a.index)], v = s.rest[m * n + std::size_t(b.index)];
@@ -196,7 +226,7 @@ void sort_by_items(Args x, std::int64_t num_keys, const Lines& l, Array* y) {
         return a.index < b.index;
       });
     for (std::size_t i = 0; i < x.size(); ++i)
-      permute(x[i], base, y[i], base, l.inner, s.items, position_of);
+      permute(x[i], base, y[i], base, l.inner, order, position_of);
   });
 }
 void sort(Args x, Params p, Array* y) {
@@ -220,23 +250,25 @@ void top_k(Args x, Params p, Array* y) {
   if (x[0].size() == 0 || q.k == 0) return;
   const KeySource source{&x[0], false, false};
   struct Scratch {
-    std::vector<Item> items, other;
+    Room<Item> items, other;
   };
+  const auto n = std::size_t(l.n), k = std::size_t(q.k);
   each_line<Scratch>(l, [&](std::int64_t base, Scratch& s) {
     const std::int64_t to = base / (l.n * l.inner) * q.k * l.inner + base % l.inner;
-    s.items.resize(std::size_t(l.n));
+    Item* items = s.items.of(n);
     source.read(base, l.inner, l.n, [&](std::int64_t i, std::uint64_t key) {
-      s.items[std::size_t(i)] = {~key, i};  // the greatest first
+      items[i] = {~key, i};  // the greatest first
     });
-    if (q.k < l.n / 8)
-      std::partial_sort(s.items.begin(), s.items.begin() + q.k, s.items.end());
+    std::span<const Item> order(items, n);
+    if (k < n / 8)
+      std::partial_sort(items, items + k, items + n);
     else
-      sort_items(s.items, s.other);
-    permute(x[0], base, y[0], to, l.inner, std::span(s.items.data(), std::size_t(q.k)),
-            position_of);
+      order = sort_items(items, n, s.other);
+    order = order.first(k);
+    permute(x[0], base, y[0], to, l.inner, order, position_of);
     std::int32_t* index = y[1].data<std::int32_t>() + to;
-    for (std::int64_t i = 0; i < q.k; ++i)
-      index[i * l.inner] = std::int32_t(s.items[std::size_t(i)].index);
+    for (std::size_t i = 0; i < k; ++i)
+      index[std::int64_t(i) * l.inner] = std::int32_t(order[i].index);
   });
 }
 

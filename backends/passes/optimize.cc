@@ -36,7 +36,7 @@ JaxprPtr optimize(const internal::JaxprBody& j) {
     p = walk(*q);
   }
   // Last: what is computed twice on purpose is not to be taken for an equal expression.
-  const JaxprPtr q = residuals(*p);
+  const JaxprPtr q = products(*residuals(*p));
   return size_of(*q) == size_of(*p) ? p : walk(*cleanup(*q));
 }
 
@@ -49,6 +49,7 @@ std::span<const Pass> all() {
       {"hoist", "move loop-invariant equations in front of loops", hoist},
       {"cleanup", "drop what scan, while and cond carry around for nothing", cleanup},
       {"residuals", "compute again in a backward loop what is cheaper than storing it", residuals},
+      {"products", "take sums of products of matrices out of loops", products},
       {"inline", "replace jit by its body", inline_calls},
       {"lower", "replace every call by its body", lower},
       {"optimize", "all of them, as compilation does", optimize},

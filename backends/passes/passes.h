@@ -22,6 +22,8 @@ JaxprPtr hoist(const internal::JaxprBody&);
 JaxprPtr cleanup(const internal::JaxprBody&);
 /// Lets backward loops compute again what is cheaper to compute than to store: fewer values of a scan are stacked.
 JaxprPtr residuals(const internal::JaxprBody&);
+/// Lets a loop that sums up shallow products of matrices leave them to one deep product after it.
+JaxprPtr products(const internal::JaxprBody&);
 /// Replaces jit by its body.
 JaxprPtr inline_calls(const internal::JaxprBody&);
 /// Replaces every call by its body: jit, checkpoint (its operands behind a barrier, so that cse keeps the recomputation),

@@ -440,6 +440,29 @@ Result add_zero_slice(const Match& m) {
   return is_number(m.b, m.in(1), 0) ? Result(m.in(0)) : Result();
 }
 
+// ---- add_any: a window of cotangents at a place that only the run knows is added where it belongs
+template <std::size_t I>
+Result add_window(const Match& m) {
+  const Equation* d = m.made_by(I, dynamic_update_slice_p);
+  if (!d || m.b.uses(m.in(I)) > 1 || !is_number(m.b, d->in[0], 0)) return {};
+  const Atom update = d->in[1];
+  Operands read{m.in(1 - I)}, write;
+  read.append(d->in.begin() + 2, d->in.end());
+  DynamicSliceParams window;
+  for (auto n : m.b.type(update)->shape) window.slice_sizes.push_back(n);
+  const Atom there = m.b.add(dynamic_slice_p, std::move(window), read);
+  write.push_back(m.in(1 - I));
+  write.push_back(m.b.add(add_any_p, {there, update}));
+  write.append(read.begin() + 1, read.end());
+  return m.b.add(dynamic_update_slice_p, std::move(write));
+}
+template <std::size_t I>
+Result add_scattered(const Match& m) {
+  const Equation* d = m.made_by(I, scatter_add_p);
+  if (!d || m.b.uses(m.in(I)) > 1 || !is_number(m.b, d->in[0], 0)) return {};
+  return m.b.add(scatter_add_p, d->params_data, {m.in(1 - I), d->in[1], d->in[2]});
+}
+
 // ---- Axes of size 1 that a view added: the view comes after.
 Result pad_of_expand_dims(const Match& m) {
   const Equation* d = m.made_by(0, expand_dims_p);
@@ -586,6 +609,10 @@ constexpr Pattern kPatterns[] = {
     {&dynamic_slice_p, "the whole", whole_dynamic_slice},
     {&dynamic_slice_p, "with literal indices: slice", known_dynamic_slice},
     {&dynamic_update_slice_p, "of the whole: the update", whole_update},
+    {&add_any_p, "0 with an updated window + x: x with that window added to", add_window<0>},
+    {&add_any_p, "x + 0 with an updated window", add_window<1>},
+    {&add_any_p, "scatter-add to 0 + x: scatter-add to x", add_scattered<0>},
+    {&add_any_p, "x + scatter-add to 0", add_scattered<1>},
     {&rev_p, "of rev, of a broadcast, of axes of size 1", rev_any},
     {&concatenate_p, "of one, of concatenate, of nothing", flat_concatenate},
     {&concatenate_p, "of one value: broadcast", same_value_everywhere},

@@ -196,7 +196,19 @@ void conv_batch(BatchRule& r) {
     const Array front = lax::move_axis(x, axis, 0);
     return join(join(part(front, dim + 1, groups), 0, dim + 1), dim, dim);
   };
-  if (a >= 0 && b >= 0) {
+  if (n == 0) {  // no groups are no convolution; no lanes need none
+    Type of_lane[2], y;
+    for (std::size_t i : {0, 1}) {
+      Shape s = r.x[i].shape();
+      if (r.axis[i] >= 0) s.erase(std::size_t(r.axis[i]));
+      of_lane[i] = make_type(r.x[i].dtype(), s);
+    }
+    conv_shape(of_lane, r.params, &y);
+    Shape s = y->shape;
+    s.insert(0, 0);
+    *r.y = lax::full(make_type(y->dtype, s), 0);
+    *r.y_axis = 0;
+  } else if (a >= 0 && b >= 0) {
     const bool of_batch = p.batch_group_count > 1;
     (of_batch ? p.batch_group_count : p.feature_group_count) *= n;
     *r.y = part(bind(join(r.x[0], a, of_batch ? batch : d.lhs_spec[1]), join(r.x[1], b, out), p),

@@ -30,14 +30,24 @@ Array scale_columns(const Array& x, const Array& v) {
 Array scale_rows(const Array& x, const Array& v) {
   return lax::mul(x, lax::broadcast_in_dim(v, x.shape(), iota_dims(std::size_t(x.ndim() - 1))));
 }
-// v[..., j] - v[..., i] as a matrix [..., i, j].
-Array differences(const Array& v) {
+// v along the rows and along the columns of n x n matrices.
+std::pair<Array, Array> pairs(const Array& v) {
   Shape s = v.shape();
   s.push_back(s.back());
   Dims column = iota_dims(s.size()), row = column;
   column.pop_back();
   row.erase(row.size() - 2);
-  return lax::sub(lax::broadcast_in_dim(v, s, row), lax::broadcast_in_dim(v, s, column));
+  return {lax::broadcast_in_dim(v, s, row), lax::broadcast_in_dim(v, s, column)};
+}
+// v[..., j] - v[..., i] as a matrix [..., i, j].
+Array differences(const Array& v) {
+  const auto [row, column] = pairs(v);
+  return lax::sub(row, column);
+}
+// Of v^2, as (a + b) (a - b): exactly 0 for a = b, also where a * a - b * b is fused.
+Array differences_of_squares(const Array& v) {
+  const auto [row, column] = pairs(v);
+  return lax::mul(lax::add(row, column), lax::sub(row, column));
 }
 // 1 / x, and 0 where x is 0.
 Array reciprocal(const Array& x) {
@@ -207,7 +217,7 @@ void svd_jvp(JvpRule& r) {
   if (!vectors) return;
   r.y[1] = u;
   r.y[2] = vt;
-  const Array sd = as(s, d), f_inv = as(reciprocal(differences(lax::mul(s, s))), d),
+  const Array sd = as(s, d), f_inv = as(reciprocal(differences_of_squares(s)), d),
               cs = scale_columns(c, sd), sc = scale_rows(c, sd), s_inv = reciprocal(sd);
   Array inner = lax::mul(f_inv, lax::add(cs, adjoint(cs)));
   if (is_complex(d)) {  // the phases of pairs (u, v) are free; this keeps those of v

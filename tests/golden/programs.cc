@@ -1,4 +1,7 @@
 #include "programs.h"
+#include "backends/loops/loops.h"
+#include "backends/loops/outputs.h"
+#include "backends/passes/passes.h"
 
 namespace jaxpp::testing {
 namespace {
@@ -13,7 +16,15 @@ GoldenProgram program(std::string name, std::string why, Arrays inputs, F f) {
   p.inputs = std::move(inputs);
   p.run = [f](const Arrays& x) { return f(x); };
   p.jitted = [f](const Arrays& x, Device d) { return jit(f, {.device = d})(x); };
-  p.loops = [f](const Arrays& x) { return jit(f, {.device = cpu()}).compile(x).loops(); };
+  // For one thread and registers of 64 bytes, whatever the machine.
+  p.loops = [f](const Arrays& x) {
+    internal::JaxprBody computed;
+    loops::Outputs(*passes::optimize(*make_jaxpr(f)(x).body()), computed);
+    loops::Program program = loops::build(computed);
+    loops::schedule(program, {});
+    loops::plan_memory(program);
+    return loops::print(program);
+  };
   p.cuda = [f](const Arrays& x) { return jit(f, {.device = emulated_gpu()}).compile(x).cuda(); };
   p.cost = [f](const Arrays& x, Device d) { return jit(f, {.device = d}).compile(x).cost(); };
   return p;

@@ -1,0 +1,144 @@
+// codegen_segments.cc -- long programs, cut into functions.
+#include "backends/cpu/codegen_function.h"
+
+namespace jaxpp::native {
+namespace {
+
+constexpr std::size_t kSegment =
+    600;  // nodes of a function, where there are more than twice as many
+
+std::size_t size_of(const loops::Node& n) {
+  std::size_t k = 1;
+  const auto count = [&](const loops::Block& b) {
+    loops::each_node(b, [&](const loops::Node&) { ++k; });
+  };
+  if (auto* l = n.as<loops::Loop>())
+    count(l->body);
+  else if (auto* w = n.as<loops::While>())
+    count(w->cond), count(w->body);
+  else if (auto* i = n.as<loops::If>())
+    count(i->body), count(i->otherwise);
+  return k;
+}
+
+// use(symbol) for every symbol that a node itself mentions, not those of its blocks.
+template <class F>
+void each_use(const loops::Node& n, F use) {
+  const auto affine = [&](const Affine& a) {
+    for (const Affine::Term& t : a.terms) use(t.sym);
+  };
+  if (auto* l = n.as<loops::Let>()) {
+    for (Sym s : l->args) use(s);
+  } else if (auto* i = n.as<loops::Index>()) {
+    affine(i->at);
+  } else if (auto* c = n.as<loops::Clip>()) {
+    use(c->arg);
+  } else if (auto* o = n.as<loops::Load>()) {
+    affine(o->at);
+  } else if (auto* s = n.as<loops::Store>()) {
+    affine(s->at);
+    use(s->value);
+  } else if (auto* w = n.as<loops::While>()) {
+    use(w->pred);
+  } else if (auto* f = n.as<loops::If>()) {
+    use(f->pred);
+  } else if (auto* k = n.as<loops::Call>()) {
+    for (auto* operands : {&k->in, &k->out})
+      for (auto& operand : *operands) affine(operand.at);
+  }
+}
+
+}  // namespace
+
+std::vector<std::size_t> Generator::segments() const {
+  std::vector<std::size_t> cuts{0};
+  std::size_t total = 0, current = 0;
+  for (const loops::Node& n : p_.body) total += size_of(n);
+  if (total > 2 * kSegment)
+    for (std::size_t i = 0; i < p_.body.size(); ++i) {
+      const std::size_t k = size_of(p_.body[i]);
+      if (current && current + k > kSegment) {
+        cuts.push_back(i);
+        current = 0;
+      }
+      current += k;
+    }
+  cuts.push_back(p_.body.size());
+  return cuts;
+}
+
+void Generator::find_crossings(const std::vector<std::size_t>& cuts) {
+  struct Definition {
+    std::size_t segment;
+    Crossing crossing;
+  };
+  std::unordered_map<Sym, Definition> definitions;  // at the top of the program
+  for (std::size_t k = 0; k + 1 < cuts.size(); ++k)
+    for (std::size_t i = cuts[k]; i < cuts[k + 1]; ++i) {
+      const loops::Node& n = p_.body[i];
+      const auto use = [&](Sym s) {
+        const auto d = definitions.find(s);
+        if (d == definitions.end() || d->second.segment == k || crossings_.count(s)) return;
+        Crossing c = d->second.crossing;
+        if (!c.number) c.at = take_scratch(16);
+        crossings_[s] = c;
+      };
+      each_use(n, use);
+      const auto inside = [&](const loops::Block& b) {
+        loops::each_node(b, [&](const loops::Node& x) { each_use(x, use); });
+      };
+      if (auto* l = n.as<loops::Loop>())
+        inside(l->body);
+      else if (auto* w = n.as<loops::While>())
+        inside(w->cond), inside(w->body);
+      else if (auto* f = n.as<loops::If>())
+        inside(f->body), inside(f->otherwise);
+      else if (auto* let = n.as<loops::Let>())
+        for (int r = 0; r < let->results; ++r)
+          definitions[let->sym + r] = {k, {.dtype = let->dtype}};
+      else if (auto* c = n.as<loops::Const>())
+        definitions[c->sym] = {k, {.dtype = c->value.dtype, .number = c}};
+      else if (auto* x = n.as<loops::Index>())
+        definitions[x->sym] = {k, {.dtype = x->dtype}};
+      else if (auto* c2 = n.as<loops::Clip>())
+        definitions[c2->sym] = {k, {.is_index = true}};
+      else if (auto* o = n.as<loops::Load>())
+        definitions[o->sym] = {k, {.dtype = p_.buffers[std::size_t(o->buffer)].dtype}};
+    }
+}
+
+void Generator::leave_crossing(const loops::Node& n) {
+  const auto leave = [&](Sym s) {
+    const auto it = crossings_.find(s);
+    if (it == crossings_.end() || it->second.number) return;
+    const V at = w_.address(w_.parameter(1), ir::i64(it->second.at), {ir::Kind::i8, 1});
+    if (it->second.is_index)
+      w_.store(indices_[std::size_t(s)], at, 8);
+    else
+      write(values_[std::size_t(s)], at, 1, 8);
+  };
+  if (auto* let = n.as<loops::Let>())
+    for (int r = 0; r < let->results; ++r) leave(let->sym + r);
+  else if (auto* x = n.as<loops::Index>())
+    leave(x->sym);
+  else if (auto* c = n.as<loops::Clip>())
+    leave(c->sym);
+  else if (auto* o = n.as<loops::Load>())
+    leave(o->sym);
+}
+
+// At the start of the function, so that it is there for all of it.
+void Generator::bring(Sym s) {
+  const Crossing& c = crossings_.at(s);
+  if (c.number) return define(s, constant(c.number->value));
+  const bool nested = w_.in_entry();
+  if (!nested) w_.enter_entry();
+  const V at = w_.address(w_.parameter(1), ir::i64(c.at), {ir::Kind::i8, 1});
+  if (c.is_index)
+    define_index(s, w_.load({ir::Kind::i64, 1}, at, 8));
+  else
+    define(s, read(c.dtype, at, 1, 8));
+  if (!nested) w_.leave_entry();
+}
+
+}  // namespace jaxpp::native

@@ -1,0 +1,132 @@
+// factor.cc -- right-looking blocked factorisations.  With the first block of columns done,
+//
+//   [ a11  .  ]            l11 = chol(a11),  l21 = a21 l11^-H,  a22 -= l21 l21^H     (below the diagonal)
+//   [ a21 a22 ]   or, lu:  panel [a11; a21] with its row exchanges,  u12 = l11^-1 a12,  a22 -= l21 u12
+//
+// and the same again for a22.  Most of the time is in the last step.
+#include "backends/host/factor.h"
+#include <algorithm>
+#include <limits>
+#include <vector>
+#include "backends/host/lapack.h"
+#include "backends/host/pool.h"
+
+namespace jaxpp::host {
+namespace {
+
+constexpr std::int64_t kBlock = 64, kTile = 192;
+
+// Columns of the panel in front of what is left; rows and columns of tiles.
+std::int64_t tiles(std::int64_t n) { return (n + kTile - 1) / kTile; }
+template <class T>
+const Blas<T>* blas_for(std::int64_t m, std::int64_t n) {
+  return std::max(m, n) <= std::numeric_limits<int>::max() ? blas<T>() : nullptr;
+}
+// c -= a b in rows, where memory is that of c^T -= b^T a^T in columns; all matrices have rows of `stride` elements.
+// b_op says how b^T lies.
+template <class T>
+void subtract_product(const Blas<T>& blas, const T* a, const T* b, Op b_op, T* c, std::int64_t rows,
+                      std::int64_t cols, std::int64_t depth, std::int64_t stride) {
+  const int m = int(cols), n = int(rows), k = int(depth), ld = int(stride);
+  const char op = char(b_op);
+  const T minus = -1, one = 1;
+  blas.gemm(&op, "N", &m, &n, &k, &minus, b, &ld, a, &ld, &one, c, &ld, 1, 1);
+}
+
+// The transpose of an m x n matrix with rows of `stride` elements, n x m, and back; in blocks that fit the nearest cache.
+template <class T>
+void to_columns(const T* a, std::int64_t stride, std::int64_t m, std::int64_t n, T* columns) {
+  constexpr std::int64_t side = 16;
+  for (std::int64_t i0 = 0; i0 < m; i0 += side)
+    for (std::int64_t j0 = 0; j0 < n; j0 += side)
+      for (std::int64_t j = j0; j < std::min(n, j0 + side); ++j)
+        for (std::int64_t i = i0; i < std::min(m, i0 + side); ++i)
+          columns[j * m + i] = a[i * stride + j];
+}
+template <class T>
+void from_columns(const T* columns, std::int64_t m, std::int64_t n, T* a, std::int64_t stride) {
+  constexpr std::int64_t side = 16;
+  for (std::int64_t i0 = 0; i0 < m; i0 += side)
+    for (std::int64_t j0 = 0; j0 < n; j0 += side)
+      for (std::int64_t i = i0; i < std::min(m, i0 + side); ++i)
+        for (std::int64_t j = j0; j < std::min(n, j0 + side); ++j)
+          a[i * stride + j] = columns[j * m + i];
+}
+// Exchanges rows first + i and pivots[i] of columns [begin, end).
+template <class T>
+void exchange_rows(T* a, std::int64_t stride, std::int64_t first, std::int64_t count,
+                   const std::int32_t* pivots, std::int64_t begin, std::int64_t end) {
+  for (std::int64_t i = 0; i < count; ++i)
+    if (pivots[i] != first + i)
+      std::swap_ranges(a + (first + i) * stride + begin, a + (first + i) * stride + end,
+                       a + pivots[i] * stride + begin);
+}
+
+}  // namespace
+
+template <class T>
+bool cholesky(std::int64_t n, T* a) {
+  // The memory is that of a's transpose, conj(a), in columns, and l^T is its upper factor.
+  const Blas<T>* blas = n > 2 * kBlock ? blas_for<T>(n, n) : nullptr;
+  if (!blas) return potrf(false, n, a, n);
+  for (std::int64_t j = 0; j < n; j += kBlock) {
+    const std::int64_t w = std::min(kBlock, n - j), rest = j + w, left = n - rest;
+    T *corner = a + j * n + j, *panel = a + rest * n + j;
+    if (!potrf(false, w, corner, n)) return false;
+    parallel_ranges(left, kTile, [&](std::int64_t begin, std::int64_t end) {
+      trsm(true, false, Op::adjoint, false, w, end - begin, corner, n, panel + begin * n, n);
+    });
+    const std::int64_t side = tiles(left);
+    parallel_for(side * (side + 1) / 2, [&](std::int64_t c) {
+      std::int64_t row = 0;  // of tiles: row r has r + 1
+      for (; c > row; ++row) c -= row + 1;
+      const std::int64_t i = row * kTile, k = c * kTile;
+      subtract_product(*blas, panel + i * n, panel + k * n, Op::adjoint,
+                       a + (rest + i) * n + rest + k, std::min(kTile, left - i),
+                       std::min(kTile, left - k), w, n);
+    });
+  }
+  return true;
+}
+
+template <class T>
+void lu(std::int64_t m, std::int64_t n, T* a, std::int32_t* pivots) {
+  const std::int64_t size = std::min(m, n);
+  const Blas<T>* blas = size > 2 * kBlock ? blas_for<T>(m, n) : nullptr;
+  const std::int64_t block = blas ? kBlock : n;
+  std::vector<T> columns(std::size_t(m * std::min(block, n)));
+  for (std::int64_t j = 0; j < size; j += block) {
+    const std::int64_t w = blas ? std::min(block, size - j) : n, rows = m - j, rest = j + w,
+                       right = n - rest, below = m - rest;
+    T* corner = a + j * n + j;
+    to_columns(corner, n, rows, w, columns.data());
+    getrf(rows, w, columns.data(), rows, pivots + j);
+    from_columns(columns.data(), rows, w, corner, n);
+    const std::int64_t exchanges = std::min(rows, w);
+    for (std::int64_t i = 0; i < exchanges; ++i) pivots[j + i] += std::int32_t(j);
+    exchange_rows(a, n, j, exchanges, pivots + j, 0, j);
+    parallel_ranges(right, kTile, [&](std::int64_t begin, std::int64_t end) {
+      exchange_rows(a, n, j, exchanges, pivots + j, rest + begin, rest + end);
+      trsm(false, false, Op::none, true, end - begin, w, corner, n, corner + w + begin, n);
+    });
+    if (right == 0 || below <= 0) continue;
+    const std::int64_t across = tiles(right);
+    parallel_for(across * tiles(below), [&](std::int64_t c) {
+      const std::int64_t i = c / across * kTile, k = c % across * kTile;
+      subtract_product(*blas, a + (rest + i) * n + j, corner + w + k, Op::none,
+                       a + (rest + i) * n + rest + k, std::min(kTile, below - i),
+                       std::min(kTile, right - k), w, n);
+    });
+  }
+}
+
+#define JAXPP_INSTANTIATE(T)                \
+  template bool cholesky(std::int64_t, T*); \
+  template void lu(std::int64_t, std::int64_t, T*, std::int32_t*);
+JAXPP_INSTANTIATE(float)
+JAXPP_INSTANTIATE(double)
+JAXPP_INSTANTIATE(std::complex<float>)
+JAXPP_INSTANTIATE(std::complex<double>)
+#undef JAXPP_INSTANTIATE
+
+}  // namespace jaxpp::host
