@@ -27,7 +27,8 @@ std::string with_comment(const GoldenProgram& p) {
 std::int64_t largest_temporary(const std::string& text) {
   std::int64_t most = 0;
   for (auto& b : loops::parse(text).buffers)
-    if (b.role == loops::Buffer::Role::temp || b.role == loops::Buffer::Role::local)
+    if ((b.role == loops::Buffer::Role::temp || b.role == loops::Buffer::Role::local) &&
+        b.name.find("_parts") == std::string::npos)  // those are for each work item
       most = std::max(most, b.size);
   return most;
 }

@@ -6,6 +6,7 @@
 // is combined at the end of the loop.
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include "backends/loops/fusion.h"
 #include "backends/loops/schedule.h"
@@ -16,6 +17,11 @@ namespace {
 constexpr double kNever = std::numeric_limits<double>::infinity();
 constexpr double kUniform = 0.5;  // load of one element for all lanes
 constexpr double kGather = 0.7;   // for each lane
+// The same in arrays that no cache holds, where each lane goes through lines of its own: as many streams as lanes, more
+// than memory keeps up with.
+constexpr double kFarGather = 2;
+constexpr double kFarScatter = 4;
+constexpr std::int64_t kFarBytes = 256, kFarArray = 1 << 20;  // of a step, of an array
 constexpr double kMeeting =
     4;  // for each lane, where lanes may combine into one element: one after the other
 constexpr double kMoving =
@@ -83,6 +89,14 @@ int Lanes::width(const Loop& l) const {
   return target_.vector_bytes / int(widest);
 }
 
+namespace {
+bool far(const Buffer& b, std::int64_t k) {
+  const auto bytes = std::int64_t(width(b.dtype));
+  return b.role != Buffer::Role::local && b.size * bytes >= kFarArray &&
+         std::abs(k) * bytes >= kFarBytes;
+}
+}  // namespace
+
 double Lanes::in_lanes(const Load& l, const InLanes& in) {
   const Buffer& b = p_.buffers[std::size_t(l.buffer)];
   const bool own = b.role == Buffer::Role::local && inside(in.loop, b.scope);
@@ -101,7 +115,8 @@ double Lanes::in_lanes(const Load& l, const InLanes& in) {
     if (!l.at.coef(inner->var)) reuse *= double(inner->extent);
   const bool packed =
       reuse >= kPackReuse && !std::binary_search(in.stored.begin(), in.stored.end(), l.buffer);
-  return packed ? 1 + kGather * in.width / reuse : kGather * in.width;
+  const double gather_all = (far(b, k) ? kFarGather : kGather) * in.width;
+  return packed ? 1 + gather_all / reuse : gather_all;
 }
 
 double Lanes::in_lanes(const Store& s, InLanes& in) {
@@ -113,7 +128,7 @@ double Lanes::in_lanes(const Store& s, InLanes& in) {
     return kNever;
   if (scatter) return (combines ? kMeeting : kGather) * in.width;
   if (own || k == 1) return 1;
-  if (k) return kGather * in.width;
+  if (k) return (far(b, k) ? kFarScatter : kGather) * in.width;
   if (!combines) return kNever;
   in.exits += 2 * std::log2(in.width);
   for (auto& t : s.at.terms)
