@@ -27,6 +27,8 @@
 //   std::cout << make_jaxpr(grad(f))(x);     // the program behind a function        make_jaxpr.h
 //   check_grads(f, x);                       // against finite differences           check_grads.h
 //   random::normal(random::key(0), {3})      // and linalg::, fft::, nn::, optim::, debug::, lax::
+//   set_num_threads(4)                       // one pool; the same bits for any number  threads.h
+//   random::normal(random::key(0), {3})      // and linalg::, nn::, optim::, debug::, lax::
 //
 // Errors are exceptions derived from jaxpp::Error and name the line of the user's expression.
 // For Eigen's matrices include jaxpp/eigen.h.
@@ -53,5 +55,6 @@
 #include "jaxpp/nn.h"
 #include "jaxpp/optim.h"
 #include "jaxpp/random.h"
+#include "jaxpp/threads.h"
 #include "jaxpp/tree.h"
 #include "jaxpp/vmap.h"
