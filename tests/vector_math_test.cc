@@ -245,10 +245,8 @@ TEST_CASE("generated elements have the bits of the block kernels", "[vector_math
       ir::Writer w;
       TestRuntime runtime;
       runtime.block = run_block;
-      native::Target t{.writer = w,
-                       .runtime = {},
-                       .blocks = runtime.blocks,
-                       .out_of_line = out_of_line};
+      native::Target t{
+          .writer = w, .runtime = {}, .blocks = runtime.blocks, .out_of_line = out_of_line};
       const std::size_t last = std::min(first + 100, cases.size());
       std::vector<bool> generated;
       for (std::size_t i = first; i < last; ++i) {
