@@ -26,9 +26,8 @@
 //   custom_jvp, custom_vjp, checkpoint       // own derivatives; recomputation       custom.h
 //   std::cout << make_jaxpr(grad(f))(x);     // the program behind a function        make_jaxpr.h
 //   check_grads(f, x);                       // against finite differences           check_grads.h
-//   random::normal(random::key(0), {3})      // and linalg::, fft::, nn::, optim::, debug::, lax::
 //   set_num_threads(4)                       // one pool; the same bits for any number  threads.h
-//   random::normal(random::key(0), {3})      // and linalg::, nn::, optim::, debug::, lax::
+//   random::normal(random::key(0), {3})      // and linalg::, fft::, nn::, optim::, debug::, lax::
 //
 // Errors are exceptions derived from jaxpp::Error and name the line of the user's expression.
 // For Eigen's matrices include jaxpp/eigen.h.
