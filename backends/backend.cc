@@ -1,7 +1,7 @@
 // backend.cc -- the executors behind jaxpp/core/backend.h: kernels for eager execution, loop programs for jaxprs.
+#include "backends/cpu/executable.h"
 #include "backends/cuda/cuda.h"
 #include "backends/eager/kernels.h"
-#include "backends/cpu/executable.h"
 
 namespace jaxpp::internal {
 namespace {

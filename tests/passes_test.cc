@@ -1140,6 +1140,7 @@ TEST_CASE("passes: the size of gradients") {
   INFO(programs << " programs of " << before << " equations; gradients: " << plain
                 << ", after the passes " << optimized);
   CHECK(programs >= 90);
-  CHECK(double(plain) / double(before) <= 2.0);
+  // 2.0 without the derivatives of cummax and cummin, which are associative scans written out.
+  CHECK(double(plain) / double(before) <= 2.05);
   CHECK(double(optimized) / double(before) < 1.7);
 }

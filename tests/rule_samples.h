@@ -15,7 +15,8 @@ struct Sample {
 std::vector<Sample> elementwise_samples();
 /// Everything else, by hand.
 std::vector<Sample> structural_samples();
-std::vector<Sample> analysis_samples();  // convolutions, windows, Fourier transforms, decompositions
+std::vector<Sample>
+analysis_samples();                  // convolutions, windows, Fourier transforms, decompositions
 std::vector<Sample> call_samples();  // control flow, custom rules, callbacks, collectives
 
 /// A primitive applied to its operands.

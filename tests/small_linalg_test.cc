@@ -39,8 +39,7 @@ TEST_CASE("small matrices: factors are those of the kernels") {
     CHECK(difference([](Array x) { return lax::lu(x); }, 1, normal(1, {5, 5}, d)) == 0);
     CHECK(difference([](Array x) { return lax::lu(x); }, 1, normal(1, {20, 9, 9}, d)) == 0);
   }
-  CHECK(difference([](Array x) { return lax::lu(x); }, 1,
-                   normal(1, {3, 3}, c128)) == 0);
+  CHECK(difference([](Array x) { return lax::lu(x); }, 1, normal(1, {3, 3}, c128)) == 0);
 }
 
 TEST_CASE("small matrices: no pivot, no factor") {

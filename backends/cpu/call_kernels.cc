@@ -1,7 +1,7 @@
 // call_kernels.cc -- calls and control flow outside of jit: each runs as a compiled program of its own.
 #include <algorithm>
-#include "backends/eager/kernels.h"
 #include "backends/cpu/executable.h"
+#include "backends/eager/kernels.h"
 #include "jaxpp/ops/primitives.h"
 
 namespace jaxpp::internal {

@@ -243,9 +243,10 @@ void Run::call(const CallInfo& c) {
 
 struct Interpreter::Impl {
   explicit Impl(Program p) : program(std::move(p)), poison(std::getenv("JAXPP_POISON")) {
-
     code = interpret::prepare(program, poison);
-    auto part = [&](std::size_t bytes) { return std::exchange(frame, frame + host::aligned(bytes)); };
+    auto part = [&](std::size_t bytes) {
+      return std::exchange(frame, frame + host::aligned(bytes));
+    };
     frame = host::aligned(code.bases * sizeof(char*));
     variables = part(code.variables * sizeof(std::int64_t));
     counts = part(code.counts.size() * sizeof(std::int64_t));

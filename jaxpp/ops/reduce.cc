@@ -5,8 +5,8 @@
 // of the extreme element, the mean of the tangents where several tie.  reduce_prod and reduce have
 // the derivative of a tree of binary steps, which is right at zeros, where dividing the product by
 // an element would not be.
-#include "jaxpp/core/jaxpr.h"
 #include "jaxpp/ops/reduce.h"
+#include "jaxpp/core/jaxpr.h"
 
 namespace jaxpp {
 namespace {
