@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include "jaxpp/core/jaxpr.h"
 #include "jaxpp/flat.h"
+#include "jaxpp/jaxpp.h"
 #include "jaxpp/lax.h"
 
 using namespace jaxpp;
@@ -1143,4 +1144,24 @@ TEST_CASE("passes: the size of gradients") {
   // 2.0 without the derivatives of cummax and cummin, which are associative scans written out.
   CHECK(double(plain) / double(before) <= 2.05);
   CHECK(double(optimized) / double(before) < 1.7);
+}
+
+TEST_CASE("passes: powers of half integers are what pow says, everywhere") {
+  const double inf = std::numeric_limits<double>::infinity();
+  for (DType d : {f32, f64})
+    for (double y : {0.5, 1.5, 2.5, 3.5, -0.5, -1.5, -2.5, -3.5}) {
+      const Array x =
+          Array({-inf, -2., -0., 0., 1e-38, 1e-20, 0.3, 1., 2., 7.5, 1e12, 1e26, inf, std::nan("")})
+              .astype(d);
+      const auto f = [y](Array v) { return pow(v, Array(y).astype(v.dtype())); };
+      const Array want = f(x), got = jit(f)(x);
+      INFO(name(d) << " " << y << ": " << got << " for " << want);
+      for (std::int64_t i = 0; i < x.size(); ++i) {
+        const double a = want(i).item<double>(), b = got(i).item<double>();
+        CHECK((std::isnan(a)
+                   ? std::isnan(b)
+                   : std::signbit(a) == std::signbit(b) &&
+                         (a == b || std::abs(a - b) <= (d == f32 ? 4e-7 : 1e-15) * std::abs(a))));
+      }
+    }
 }

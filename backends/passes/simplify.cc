@@ -144,7 +144,18 @@ Result integer_power(const Match& m) {
     default: return {};
   }
 }
-// Where one rounding gives the exact power, rounded.
+// x to the power of k + 1/2 by its square root and |k| products or quotients: not more than 2 ulp off, as pow is.  The
+// zero makes -0 a 0, as pow does; the power of -inf is not what its root says.
+Atom half_integer_power(const Match& m, double y) {
+  const Type t = m.type;
+  const Atom x = m.b.add(add_p, {as_result(m, m.in(0)), m.b.full(t, 0)});
+  Atom r = m.b.add(y > 0 ? sqrt_p : rsqrt_p, {x});
+  for (double k = 0.5; k < std::abs(y); ++k) r = m.b.add(y > 0 ? mul_p : div_p, {r, x});
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  return m.b.add(select_n_p, {m.b.add(eq_p, {x, m.b.full(t, -infinity)}), r,
+                              m.b.full(t, y > 0 ? infinity : 0)});
+}
+// Where one rounding gives the exact power, rounded; and roots.
 Result power_of_number(const Match& m) {
   const auto y = number(m.b, m.in(1));
   if (!y || !is_float(m.type->dtype)) return {};
@@ -152,6 +163,8 @@ Result power_of_number(const Match& m) {
   if (*y == 1) return operand(m, 0);
   if (*y == 2) return as_result(m, m.b.add(square_p, {m.in(0)}));
   if (*y == -1) return as_result(m, m.b.add(div_p, {literal(m, m.type->dtype, 1), m.in(0)}));
+  const bool half = *y != std::floor(*y) && 2 * *y == std::floor(2 * *y);
+  if (half && std::abs(*y) < 4 && width(m.type->dtype) > 2) return half_integer_power(m, *y);
   return {};
 }
 // 1 / c is exact, and so is its product with x, or rounded as the quotient is.
@@ -359,7 +372,8 @@ constexpr Pattern kPatterns[] = {
     {&div_p, "x / -1 = -x, not for integers", over_minus_one},
     {&div_p, "x / c = x * (1 / c) for a power of two", over_power_of_two},
     {&div_p, "-x / -y = x / y", two_negatives},
-    {&pow_p, "x ** c for c = 0, 1, 2, -1: 1, x, square x, 1 / x", power_of_number},
+    {&pow_p, "x ** c for c = 0, 1, 2, -1: 1, x, square x, 1 / x; for 1.5 and its like: by roots",
+     power_of_number},
     {&integer_pow_p, "x ** c for c = 0, 1, 2, -1: 1, x, square x, 1 / x", integer_power},
     {&sub_p, "x - 0 = x", neutral<1, 0>},
     {&sub_p, "x - -y = x + y", of_negative<add_p>},
