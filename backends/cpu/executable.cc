@@ -150,18 +150,25 @@ bool LoopExecutable::run_raw(const void* const* in, void* const* out) const {
 void LoopExecutable::run(std::span<Array> in, Array* out, bool donate) const {
   Slice slice("run", "cpu");
   SmallVec<const void*, 16> from;
-  SmallVec<void*, 8> to;
-  Results computed(types_.size());
+  SmallVec<void*, 16> to;
   for (const Array& a : in) from.push_back(a.data<char>());
-  if (donate)
+  Results apart;
+  Array* computed = out;
+  if (!outputs_.all_computed()) {
+    apart.resize(types_.size());
+    computed = apart.data();
+  }
+  if (donate) {
+    for (std::size_t i = 0; i < types_.size(); ++i) computed[i] = Array();
     for (auto [output, input] : donations_)
       if (in[input].unique()) computed[output] = std::move(in[input]);
+  }
   for (std::size_t i = 0; i < types_.size(); ++i) {
-    if (!computed[i].defined()) computed[i] = Array::make(types_[i]);
+    if (!donate || !computed[i].defined()) computed[i] = Array::make(types_[i]);
     to.push_back(computed[i].data<char>());
   }
   execute(from.data(), to.data());
-  outputs_.assemble(in, {computed.data(), computed.size()}, out);
+  if (!outputs_.all_computed()) outputs_.assemble(in, {computed, types_.size()}, out);
 }
 
 }  // namespace
