@@ -45,12 +45,12 @@ int main() {
     auto [l, dm] = value_and_grad(loss)(model, xs, ys);
     return std::pair(tree_map([](Array p, Array dp) { return p - 0.1 * dp; }, model, dm), l);
   });
-  for (int i = 0; i < 200; ++i) {
+  for (int i = 0; i < 50; ++i) {
     auto [next, l] = step(std::move(m), x, y);
     m = next;
     value = l;
   }
-  std::printf("loss after 200 steps %.8f\n", double(value));
+  std::printf("loss after 50 steps %.8f\n", double(value));
 
   // Another activation is another program: the static value is part of the key.
   m.activation = Activation::relu;
