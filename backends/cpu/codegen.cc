@@ -3,6 +3,7 @@
 #include <cstring>
 #include "backends/cpu/codegen_function.h"
 #include "backends/cpu/runtime.h"
+#include "backends/host/frame.h"
 #include "backends/loops/fusion.h"
 #include "jaxpp/ops/params.h"
 #include "jaxpp/ops/primitives.h"
@@ -47,7 +48,7 @@ Generator::Generator(const loops::Program& p, const Machine& m, bool contract)
   target_.out_of_line = elementary > kMostInline;
   temps_.assign(p.buffers.size(), 0);
   constants_.assign(p.buffers.size(), 0);
-  out_.arena = (p.arena + 63) / 64 * 64;
+  out_.arena = host::aligned(std::size_t(p.arena));
   for (std::size_t b = 0; b < p.buffers.size(); ++b) {
     const loops::Buffer& buffer = p.buffers[b];
     if (buffer.role == loops::Buffer::Role::constant) {
@@ -56,8 +57,8 @@ Generator::Generator(const loops::Program& p, const Machine& m, bool contract)
     } else if (buffer.role == loops::Buffer::Role::temp) {
       temps_[b] = buffer.offset;
       if (buffer.offset < 0) {
-        temps_[b] = out_.arena;
-        out_.arena += (buffer.size * std::int64_t(width(buffer.dtype)) + 63) / 64 * 64;
+        temps_[b] = std::int64_t(out_.arena);
+        out_.arena += host::aligned(std::size_t(buffer.size) * width(buffer.dtype));
       }
     }
   }
@@ -75,7 +76,7 @@ Generated Generator::run() {
   const std::string bits = std::to_string(8 * machine_.vector_bytes);
   const std::string attributes = "nounwind \"prefer-vector-width\"=\"" + bits +
                                  "\" \"min-legal-vector-width\"=\"" + bits + "\"";
-  out_.scratch = program_scratch_ + part_scratch_;
+  out_.scratch = std::size_t(program_scratch_ + part_scratch_);
   out_.ir = w_.module(attributes);
   return std::move(out_);
 }
@@ -164,9 +165,9 @@ void Generator::block(const loops::Block& b) {
 // ---- Values
 Element Generator::constant(const loops::Element& e) const {
   Element r{e.dtype, {}};
-  const int bytes = int(width(e.dtype)) / (is_complex(e.dtype) ? 2 : 1);
-  const Kind k = register_type(e.dtype, 1).kind;
-  for (int c = 0; c < (is_complex(e.dtype) ? 2 : 1); ++c) {
+  const int bytes = int(width(e.dtype)) / components(e.dtype);
+  const Kind k = kind_of(e.dtype);
+  for (int c = 0; c < components(e.dtype); ++c) {
     std::uint64_t b = 0;
     std::memcpy(&b, e.bits.data() + c * bytes, std::size_t(bytes));
     r.v[c] = ir::integer(k, b);

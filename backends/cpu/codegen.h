@@ -11,9 +11,9 @@ using namespace internal;
 struct Generated {
   std::string ir;                         // the function `run` has the type of runtime.h's Entry
   std::vector<const loops::Call*> calls;  // of kernels: call k of the code is the k-th
-  std::vector<BlockCall> blocks;        // operations without a generated form: block k of the code
-  std::vector<Array> constants;         // their elements are Runtime::constants
-  std::int64_t arena = 0, scratch = 0;  // bytes that `run` wants
+  std::vector<BlockCall> blocks;       // operations without a generated form: block k of the code
+  std::vector<Array> constants;        // their elements are Runtime::constants
+  std::size_t arena = 0, scratch = 0;  // bytes that `run` wants, multiples of 64
   std::size_t instructions = 0, longest = 0;  // of all functions, of the longest one
 };
 

@@ -66,7 +66,6 @@ class Generator {
     w_.branch(w_.compare("slt", next, to), head, done);
     w_.place(done);
   }
-  void count(const loops::Block&);
   /// Whether any lane of a mask is on.
   V any(V mask);
   V both(V mask, V other) { return mask ? w_.binary("and", mask, other) : other; }
@@ -88,7 +87,6 @@ class Generator {
   V allocate(const loops::Buffer&, int lanes);
   /// Lanes that a buffer holds for each element: more than 1 only for locals of a loop in lanes.
   int held(int buffer) const;
-  ir::Type register_type(DType, int lanes) const;
   /// One element (or vector of them) whose components lie one after the other, re before im.
   Element read(DType, V address, int lanes, int align);
   void write(const Element&, V address, int lanes, int align);
@@ -178,6 +176,8 @@ class Generator {
     bool is_index = false;
     const loops::Const* number = nullptr;  // written again instead
   };
+  template <class F>
+  void each_definition(const loops::Node&, F define) const;
   std::unordered_map<Sym, Crossing> crossings_;
   bool apart_ = false;                                // top-level loops are functions of their own
   std::unordered_map<Sym, std::vector<int>> locals_;  // buffers, by the loop that owns them

@@ -1,5 +1,6 @@
 // codegen_memory.cc -- addresses; loads and stores of elements, in lanes and apart.
 #include "backends/cpu/codegen_function.h"
+#include "backends/host/frame.h"
 #include "jaxpp/ops/primitives.h"
 
 namespace jaxpp::native {
@@ -8,35 +9,12 @@ namespace {
 using ir::Kind;
 using ir::Type;
 
-// In memory: bools are bytes, halves their bits.
-Kind memory_kind(DType d) {
-  switch (d) {
-    case DType::b1:
-    case DType::i8:
-    case DType::u8: return Kind::i8;
-    case DType::i16:
-    case DType::u16:
-    case DType::f16:
-    case DType::bf16: return Kind::i16;
-    case DType::i32:
-    case DType::u32: return Kind::i32;
-    case DType::i64:
-    case DType::u64: return Kind::i64;
-    case DType::f32:
-    case DType::c64: return Kind::f32;
-    default: return Kind::f64;
-  }
-}
-int components(DType d) { return is_complex(d) ? 2 : 1; }
 int component_bytes(DType d) { return int(width(d)) / components(d); }
 constexpr std::int64_t kOnStack = 2048;  // bytes of a local; larger ones lie in the scratch memory
 constexpr std::int64_t kAlign = 64;
 
 }  // namespace
 
-Type Generator::register_type(DType d, int lanes) const {
-  return {d == DType::b1 ? Kind::i1 : memory_kind(d), lanes};
-}
 int Generator::held(int buffer) const { return held_[std::size_t(buffer)]; }
 
 // ---- Buffers
@@ -53,7 +31,7 @@ ir::Value Generator::allocate(const loops::Buffer& b, int lanes) {
 }
 std::int64_t Generator::take_scratch(std::int64_t bytes) {
   const std::int64_t at = scratch_;
-  scratch_ += (bytes + kAlign - 1) / kAlign * kAlign;
+  scratch_ += std::int64_t(host::aligned(std::size_t(bytes)));
   most_scratch_ = std::max(most_scratch_, scratch_);
   return at;
 }

@@ -103,8 +103,8 @@ Generator::Opened Generator::open_accumulators(const loops::Loop& l) {
     const loops::Buffer& b = p_.buffers[std::size_t(buffer)];
     const Combine how = *u.how.begin();
     const Element nothing = identity(how, b.dtype);
-    const int per = is_complex(b.dtype) ? 2 : 1;
-    const Kind kind = b.dtype == DType::b1 ? Kind::i8 : register_type(b.dtype, 1).kind;
+    const int per = components(b.dtype);
+    const Kind kind = memory_kind(b.dtype);
     if (!u.moves) {
       for (const Affine& at : u.places) {
         const Where where{buffer, at};
@@ -146,9 +146,9 @@ bool Generator::accumulate(const loops::Store& s, const Element& e) {
     address = a->slot;
   } else if (auto k = arrays_.find(s.buffer); k != arrays_.end()) {
     a = &k->second;
-    const int per = is_complex(a->dtype) ? 2 : 1;
+    const int per = components(a->dtype);
     address = w_.address(a->slot, w_.mul(scalar_part(s.at), ir::i64(per)),
-                         register_type(a->dtype, a->lanes));
+                         {memory_kind(a->dtype), a->lanes});
   } else {
     return false;
   }
@@ -174,8 +174,8 @@ void Generator::close_accumulators(const Opened& opened) {
     const Accumulator a = arrays_.at(buffer);
     arrays_.erase(buffer);
     const loops::Buffer& b = p_.buffers[std::size_t(buffer)];
-    const int per = is_complex(b.dtype) ? 2 : 1;
-    const Kind kind = b.dtype == DType::b1 ? Kind::i8 : register_type(b.dtype, 1).kind;
+    const int per = components(b.dtype);
+    const Kind kind = memory_kind(b.dtype);
     repeat(ir::i64(0), ir::i64(b.size), 1, b.size > 1, [&](V i) {
       const V from = w_.address(a.slot, w_.mul(i, ir::i64(per)), {kind, a.lanes});
       const Element sum = horizontal(a.combine, read(b.dtype, from, a.lanes, kAlign));

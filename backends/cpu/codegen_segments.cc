@@ -8,16 +8,8 @@ constexpr std::size_t kSegment =
     600;  // nodes of a function, where there are more than twice as many
 
 std::size_t size_of(const loops::Node& n) {
-  std::size_t k = 1;
-  const auto count = [&](const loops::Block& b) {
-    loops::each_node(b, [&](const loops::Node&) { ++k; });
-  };
-  if (auto* l = n.as<loops::Loop>())
-    count(l->body);
-  else if (auto* w = n.as<loops::While>())
-    count(w->cond), count(w->body);
-  else if (auto* i = n.as<loops::If>())
-    count(i->body), count(i->otherwise);
+  std::size_t k = 0;
+  loops::each_node(n, [&](const loops::Node&) { ++k; });
   return k;
 }
 
@@ -67,6 +59,22 @@ std::vector<std::size_t> Generator::segments() const {
   return cuts;
 }
 
+// What a node itself defines for the nodes behind it: define(symbol, how it would cross).
+template <class F>
+void Generator::each_definition(const loops::Node& n, F define) const {
+  if (auto* let = n.as<loops::Let>()) {
+    for (int r = 0; r < let->results; ++r) define(let->sym + r, Crossing{.dtype = let->dtype});
+  } else if (auto* c = n.as<loops::Const>()) {
+    define(c->sym, Crossing{.dtype = c->value.dtype, .number = c});
+  } else if (auto* x = n.as<loops::Index>()) {
+    define(x->sym, Crossing{.dtype = x->dtype});
+  } else if (auto* clip = n.as<loops::Clip>()) {
+    define(clip->sym, Crossing{.is_index = true});
+  } else if (auto* o = n.as<loops::Load>()) {
+    define(o->sym, Crossing{.dtype = p_.buffers[std::size_t(o->buffer)].dtype});
+  }
+}
+
 void Generator::find_crossings(const std::vector<std::size_t>& cuts) {
   struct Definition {
     std::size_t segment;
@@ -83,32 +91,12 @@ void Generator::find_crossings(const std::vector<std::size_t>& cuts) {
         if (!c.number) c.at = take_scratch(16);
         crossings_[s] = c;
       };
-      each_use(n, use);
-      const auto inside = [&](const loops::Block& b) {
-        loops::each_node(b, [&](const loops::Node& x) { each_use(x, use); });
-      };
-      if (auto* l = n.as<loops::Loop>())
-        inside(l->body);
-      else if (auto* w = n.as<loops::While>())
-        inside(w->cond), inside(w->body);
-      else if (auto* f = n.as<loops::If>())
-        inside(f->body), inside(f->otherwise);
-      else if (auto* let = n.as<loops::Let>())
-        for (int r = 0; r < let->results; ++r)
-          definitions[let->sym + r] = {k, {.dtype = let->dtype}};
-      else if (auto* c = n.as<loops::Const>())
-        definitions[c->sym] = {k, {.dtype = c->value.dtype, .number = c}};
-      else if (auto* x = n.as<loops::Index>())
-        definitions[x->sym] = {k, {.dtype = x->dtype}};
-      else if (auto* c2 = n.as<loops::Clip>())
-        definitions[c2->sym] = {k, {.is_index = true}};
-      else if (auto* o = n.as<loops::Load>())
-        definitions[o->sym] = {k, {.dtype = p_.buffers[std::size_t(o->buffer)].dtype}};
+      loops::each_node(n, [&](const loops::Node& x) { each_use(x, use); });
+      each_definition(n, [&](Sym s, const Crossing& c) { definitions[s] = {k, c}; });
     }
 }
-
 void Generator::leave_crossing(const loops::Node& n) {
-  const auto leave = [&](Sym s) {
+  each_definition(n, [&](Sym s, const Crossing&) {
     const auto it = crossings_.find(s);
     if (it == crossings_.end() || it->second.number) return;
     const V at = w_.address(w_.parameter(1), ir::i64(it->second.at), {ir::Kind::i8, 1});
@@ -116,15 +104,7 @@ void Generator::leave_crossing(const loops::Node& n) {
       w_.store(indices_[std::size_t(s)], at, 8);
     else
       write(values_[std::size_t(s)], at, 1, 8);
-  };
-  if (auto* let = n.as<loops::Let>())
-    for (int r = 0; r < let->results; ++r) leave(let->sym + r);
-  else if (auto* x = n.as<loops::Index>())
-    leave(x->sym);
-  else if (auto* c = n.as<loops::Clip>())
-    leave(c->sym);
-  else if (auto* o = n.as<loops::Load>())
-    leave(o->sym);
+  });
 }
 
 // At the start of the function, so that it is there for all of it.

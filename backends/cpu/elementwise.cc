@@ -110,7 +110,7 @@ bool emit_select(Params, DType d, Elements x, Element* z) {
     const Value c = which.kind() == Kind::i1
                         ? which
                         : w.compare("sge", which, ir::integer(which.kind(), k - 1));
-    for (int part = 0; part < (is_complex(d) ? 2 : 1); ++part)
+    for (int part = 0; part < components(d); ++part)
       chosen.v[part] = w.select(c, x[k].v[part], chosen.v[part]);
   }
   *z = chosen;
@@ -263,9 +263,7 @@ bool call_block(Target& t, const Primitive& p, Params params, Elements x, std::s
     return w.address(operands, ir::i64(std::int64_t(k)), pointer);
   };
   // In memory as arrays are: bools are bytes, the parts of complex numbers are neighbours.
-  auto in_memory = [&](DType d) {
-    return ir::Type{is_bool(d) ? Kind::i8 : kind_of(d), is_complex(d) ? 2 * lanes : lanes};
-  };
+  auto in_memory = [&](DType d) { return ir::Type{memory_kind(d), components(d) * lanes}; };
   auto room = [&](const Element& e, std::size_t k) {
     const ir::Type type = in_memory(e.dtype);
     const Value at = w.stack(type, 1, 64);

@@ -23,6 +23,10 @@ struct Element {
 };
 /// The kind of v[0] and v[1].
 ir::Kind kind_of(DType);
+/// The same in memory, where bools are bytes.
+inline ir::Kind memory_kind(DType d) { return is_bool(d) ? ir::Kind::i8 : kind_of(d); }
+/// Values of an element: 2 of a complex number.
+inline int components(DType d) { return is_complex(d) ? 2 : 1; }
 
 /// What Runtime::block does: a loop over elements, with so many operands.
 struct BlockCall {

@@ -30,8 +30,7 @@ double milliseconds(Clock::time_point since) {
   return std::chrono::duration<double, std::milli>(Clock::now() - since).count();
 }
 // Control flow outside of jit that the interpreter has done before a compiler would be ready: some thousand operations.
-bool is_brief(const JaxprBody& j) {
-  loops::Program p = loops::build(j);
+bool is_brief(const loops::Program& p) {
   const loops::Cost c = loops::cost(p);
   return c.flops + 10 * c.transcendentals < 50000;
 }
@@ -41,11 +40,11 @@ bool contract() {
   return !(e && std::string_view(e) == "0");
 }
 
-loops::Program make_program(const JaxprBody& j, bool interpreted) {
-  loops::Program p = [&] {
-    Slice slice("build", "build");
-    return loops::build(j);
-  }();
+loops::Program build_program(const JaxprBody& j) {
+  Slice slice("build", "build");
+  return loops::build(j);
+}
+void schedule_program(loops::Program& p, bool interpreted) {
   Slice slice("build", "schedule");
   loops::Target target;
   if (!interpreted) {
@@ -54,7 +53,6 @@ loops::Program make_program(const JaxprBody& j, bool interpreted) {
   }
   loops::schedule(p, target);
   loops::plan_memory(p);
-  return p;
 }
 
 class LoopExecutable final : public Executable {
@@ -64,8 +62,9 @@ class LoopExecutable final : public Executable {
     Slice slice("compile", "compile");
     times_.passes = passes_ms;
     const auto start = Clock::now();
-    const bool interpreted = use_interpreter() || (target.eager && is_brief(body_));
-    loops::Program p = make_program(body_, interpreted);
+    loops::Program p = build_program(body_);
+    const bool interpreted = use_interpreter() || (target.eager && is_brief(p));
+    schedule_program(p, interpreted);
     times_.build = milliseconds(start);
     if (interpreted)
       interpreter_ = std::make_unique<loops::Interpreter>(std::move(p));

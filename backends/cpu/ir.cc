@@ -242,17 +242,17 @@ Value Writer::binary(const char* op, Value a, Value b) {
   }
   meet(a, b);
   const Value r = fresh(a.type);
+  pair(r, op, contract && is_float(k) ? " contract " : " ", a, b);
+  return r;
+}
+void Writer::pair(Value r, const char* op, const char* how, Value a, Value b) {
   std::string& s = define(r);
   s += op;
-  if (contract && is_float(k)) s += " contract";
-  s += ' ';
-  put(s, a.type);
-  s += ' ';
-  bare(a, a.type);
+  s += how;
+  operand(a);
   s += ", ";
   bare(b, a.type);
   s += '\n';
-  return r;
 }
 Value Writer::negate(Value a) {
   if (!is_float(a.kind())) return binary("sub", {Value::Form::number, a.type, 0}, a);
@@ -266,16 +266,7 @@ Value Writer::compare(const char* predicate, Value a, Value b) {
   assert(a.kind() == b.kind());
   meet(a, b);
   const Value r = fresh({Kind::i1, a.lanes()});
-  std::string& s = define(r);
-  s += is_float(a.kind()) ? "fcmp " : "icmp ";
-  s += predicate;
-  s += ' ';
-  put(s, a.type);
-  s += ' ';
-  bare(a, a.type);
-  s += ", ";
-  bare(b, a.type);
-  s += '\n';
+  pair(r, is_float(a.kind()) ? "fcmp " : "icmp ", (std::string(predicate) + ' ').c_str(), a, b);
   return r;
 }
 Value Writer::select(Value c, Value a, Value b) {
@@ -557,14 +548,7 @@ void Writer::ret(Value v) {
 }
 Value Writer::promise(Type t) { return fresh(t); }
 void Writer::define_sum(Value promised, Value a, Value b) {
-  std::string& s = define(promised);
-  s += "add nuw nsw ";
-  put(s, promised.type);
-  s += ' ';
-  bare(a, promised.type);
-  s += ", ";
-  bare(b, promised.type);
-  s += '\n';
+  pair(promised, "add", " nuw nsw ", a, b);
 }
 Value Writer::phi(Type t, std::initializer_list<Incoming> incoming) {
   const Value r = fresh(t);

@@ -146,6 +146,8 @@ class Writer {
   void operand(Value);        // with its type
   void bare(Value, Type as);  // without; a number is repeated for every lane
   void operands(std::span<const Value>);
+  /// r = op how type a, b
+  void pair(Value r, const char* op, const char* how, Value a, Value b);
   bool meet(Value& a, Value& b);
 
   struct Function {

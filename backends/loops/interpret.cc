@@ -204,38 +204,10 @@ void Run::restore_order(const Reordering& r) {
     reorder_row(at(row.place), row.width, at<std::int32_t>(r.order), true, at(r.scratch), n);
 }
 
-// ---- Calls
-// An array over memory that the run owns.  A kernel must neither keep it nor write to it: an operand that a kernel may
-// keep is a copy.
-Array view(Type t, void* data) {
-  internal::Node* n = node_new(t, 0);
-  n->index = std::uint32_t(Storage::external);
-  n->data = data;
-  n->external = {nullptr, nullptr};
-  return Array::adopt(n);
-}
-std::size_t bytes_of(Type t) { return std::size_t(t->size) * width(t->dtype); }
-
 void Run::call(const CallInfo& c) {
-  SmallVec<Array, 4> x, y;
-  for (const CallInfo::Operand& o : c.in)
-    if (c.kernel->allocates) {
-      x.push_back(Array::make(o.type));
-      if (o.type->size) std::memcpy(x.back().data<char>(), at(o.place), bytes_of(o.type));
-    } else {
-      x.push_back(view(o.type, at(o.place)));
-    }
-  for (const CallInfo::Operand& o : c.out)
-    y.push_back(c.kernel->allocates ? Array() : view(o.type, at(o.place)));
-  try {
-    c.kernel->run({x.data(), x.size()}, c.params, y.data());
-  } catch (const RuleError& e) {
-    fail(e.what(), c.loc, "E11");
-  }
-  if (!c.kernel->allocates) return;
-  for (std::size_t k = 0; k < c.out.size(); ++k)
-    if (const std::size_t n = bytes_of(c.out[k].type))
-      std::memcpy(at(c.out[k].place), y[k].data<char>(), n);
+  SmallVec<void*, 8> operands;
+  for (const Place& p : c.places) operands.push_back(at(p));
+  c.call.run(operands.data());
 }
 
 }  // namespace
@@ -277,10 +249,7 @@ void Interpreter::run(std::span<const void* const> in, std::span<void* const> ou
   char** bases = reinterpret_cast<char**>(frame.data);
   if (m.poison) [[unlikely]] {
     std::memset(frame.data, 0xff, m.frame);
-    for (const Buffer& b : m.program.buffers)
-      if (b.role == Buffer::Role::output && b.size)
-        if (void* to = out[std::size_t(b.index)]; std::find(in.begin(), in.end(), to) == in.end())
-          std::memset(to, 0xff, std::size_t(b.size) * width(b.dtype));
+    poison_outputs(m.program, in, out);
   }
   bases[kScalars] = frame.data + m.scalars;
   bases[kRows] = frame.data + m.rows;

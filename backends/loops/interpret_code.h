@@ -9,6 +9,7 @@
 // go through the instructions together.
 #pragma once
 #include "backends/loops/interpret_loops.h"
+#include "backends/loops/kernel_call.h"
 
 namespace jaxpp::loops::interpret {
 
@@ -114,15 +115,8 @@ struct Reordering {
   std::uint32_t state;   // variables: how many lanes there were, whether any has moved
 };
 struct CallInfo {
-  const Kernel* kernel;
-  const Primitive* prim;
-  Params params;
-  struct Operand {
-    Place place;
-    Type type;
-  };
-  std::vector<Operand> in, out;
-  Loc loc;
+  KernelCall call;
+  std::vector<Place> places;  // of its operands, then of its results
 };
 
 struct Prepared {

@@ -723,9 +723,9 @@ void Preparation::node(const If& f) {
 }
 void Preparation::node(const Call& c) {
   if (lane_ != kNone) throw std::logic_error("interpret: a call inside a block of iterations.");
-  CallInfo call{&kernel_of(*c.prim, c.loc), c.prim, c.view(), {}, {}, c.loc};
-  for (const Call::Operand& o : c.in) call.in.push_back({place(o.buffer, o.at), o.type});
-  for (const Call::Operand& o : c.out) call.out.push_back({place(o.buffer, o.at), o.type});
+  CallInfo call{KernelCall(c), {}};
+  for (auto* operands : {&c.in, &c.out})
+    for (const Call::Operand& o : *operands) call.places.push_back(place(o.buffer, o.at));
   emit(Code::call).index = std::uint32_t(out_.calls.size());
   out_.calls.push_back(std::move(call));
 }

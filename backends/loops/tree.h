@@ -14,6 +14,7 @@
 #include <array>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <variant>
 #include <vector>
 #include "jaxpp/core/primitive.h"
@@ -199,21 +200,26 @@ struct Program {
   std::int64_t arena = 0;  // bytes of all temps  (plan_memory)
 };
 
-/// f(node) for every node of a block, a loop before its body; blocks of a node in the order condition, body, otherwise.
-template <class B, class F>
-void each_node(B& block, F&& f) {
-  for (auto& n : block) {
-    f(n);
-    if (auto* l = n.template as<Loop>())
-      each_node(l->body, f);
-    else if (auto* w = n.template as<While>()) {
-      each_node(w->cond, f);
-      each_node(w->body, f);
-    } else if (auto* i = n.template as<If>()) {
-      each_node(i->body, f);
-      each_node(i->otherwise, f);
-    }
+/// f(node) for a node and all inside of it, or for every node of a block: a loop before its body, blocks of a node in the
+/// order condition, body, otherwise.
+template <class N, class F>
+requires std::is_same_v<std::remove_const_t<N>, Node>
+void each_node(N& n, F&& f) {
+  f(n);
+  if (auto* l = n.template as<Loop>())
+    each_node(l->body, f);
+  else if (auto* w = n.template as<While>()) {
+    each_node(w->cond, f);
+    each_node(w->body, f);
+  } else if (auto* i = n.template as<If>()) {
+    each_node(i->body, f);
+    each_node(i->otherwise, f);
   }
+}
+template <class B, class F>
+requires std::is_same_v<std::remove_const_t<B>, Block>
+void each_node(B& block, F&& f) {
+  for (auto& n : block) each_node(n, f);
 }
 
 /// The program as text (docs/loops.md has the grammar), and back: parse(print(p)) prints the same.
