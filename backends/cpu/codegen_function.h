@@ -34,7 +34,8 @@ class Generator {
 
   // ---- codegen.cc
   void program();
-  void part(std::string_view name, const loops::Loop&);
+  struct Part;
+  void part(const Part&);
   void begin(std::string_view name, int parameters);
   void end();
   void block(const loops::Block&);
@@ -48,7 +49,9 @@ class Generator {
   void node(const loops::While&);
   void node(const loops::If&);
   void node(const loops::Call&);
+  bool can_be_part(const loops::Loop&) const;
   void work_items(const loops::Loop&);
+  void work_item(const loops::Loop&, V chunk);
   void loop(const loops::Loop&, V from, V to);
   void scalar_loop(const loops::Loop&, V from, V to);
   void lane_loop(const loops::Loop&, V from, V to);
@@ -143,13 +146,19 @@ class Generator {
     return indices_[std::size_t(s)];
   }
 
-  // ---- codegen_segments.cc: programs that are cut into functions
+  // ---- codegen_segments.cc: programs that are cut into functions, and the parts of loops
   /// The positions in the program's body where functions begin, and its end.
   std::vector<std::size_t> segments() const;
   /// Symbols that are used in a later function than the one that defines them get places in scratch memory.
   void find_crossings(const std::vector<std::size_t>& cuts);
   void leave_crossing(const loops::Node&);
   void bring(Sym);
+  struct Crossing;
+  V crossing_place(const Crossing&);
+  void leave(Sym, const Crossing&);
+  void take(Sym, const Crossing&);
+  /// Writes what a loop uses of the values and indices around it to the arena, where its part finds it.
+  std::vector<std::pair<Sym, Crossing>> leave_captured(const loops::Loop&);
   void place_in_scratch(int buffer);
   std::int64_t take_scratch(std::int64_t bytes);
 
@@ -165,13 +174,9 @@ class Generator {
   std::vector<int> held_;
   std::vector<std::int64_t> temps_;
   std::vector<int> constants_;
-  struct Part {
-    std::string name;
-    const loops::Loop* loop;
-  };
-  std::vector<Part> parts_;
   struct Crossing {
-    std::int64_t at = 0;  // in scratch memory
+    std::int64_t at = 0;  // in scratch memory, or in the arena
+    bool in_arena = false;
     DType dtype = DType::i64;
     bool is_index = false;
     const loops::Const* number = nullptr;  // written again instead
@@ -179,6 +184,13 @@ class Generator {
   template <class F>
   void each_definition(const loops::Node&, F define) const;
   std::unordered_map<Sym, Crossing> crossings_;
+  std::unordered_map<Sym, const loops::Const*> numbers_;
+  struct Part {
+    std::string name;
+    const loops::Loop* loop;
+    std::vector<std::pair<Sym, Crossing>> captured;
+  };
+  std::vector<Part> parts_;
   bool apart_ = false;                                // top-level loops are functions of their own
   std::unordered_map<Sym, std::vector<int>> locals_;  // buffers, by the loop that owns them
 
@@ -197,6 +209,7 @@ class Generator {
   std::unordered_map<int, Accumulator> arrays_;
   std::int64_t scratch_ = 0, most_scratch_ = 0;  // bytes in use
   int depth_ = 0;                                // of loops and branches
+  bool forks_ = true;                            // what is written runs once at a time
 };
 
 }  // namespace jaxpp::native

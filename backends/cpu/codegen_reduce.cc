@@ -73,7 +73,7 @@ Generator::Opened Generator::open_accumulators(const loops::Loop& l) {
   bool combines = false;
   loops::each_node(l.body, [&](const loops::Node& n) {
     if (auto* s = n.as<loops::Store>()) combines |= s->combine != Combine::set;
-    if (auto* k = n.as<loops::Loop>()) variables.insert(k->var);
+    if (auto* k = n.as<loops::Loop>()) variables.insert({k->var, k->marks.chunk});
     if (auto* c = n.as<loops::Clip>()) clips.insert(c->sym);
   });
   if (!combines) return opened;

@@ -42,7 +42,11 @@ double scalar_cost(const Node& n) {
 }  // namespace
 
 Lanes::Lanes(const Program& p, const Target& t)
-    : p_(p), target_(t), position_(std::size_t(p.next_sym)), varies_over_(position_.size(), kNone) {
+    : p_(p),
+      target_(t),
+      position_(std::size_t(p.next_sym)),
+      varies_over_(position_.size(), kNone),
+      cycles_(position_.size()) {
   int next = 0;
   number(p.body, next);
 }
@@ -179,7 +183,8 @@ double Lanes::in_lanes(const Block& b, InLanes& in) {
 
 double Lanes::choose(Loop& l, bool in_time) {
   in_time |= l.order == Order::serial;
-  double cost = double(l.extent) * choose(l.body, in_time);  // marks the loops inside
+  double& cost = cycles_[std::size_t(l.var)];
+  cost = double(l.extent) * choose(l.body, in_time);  // marks the loops inside
   const int w = target_.vector_bytes ? width(l) : 1;
   // A short dimension of something that goes on in time is unrolled into registers: as a vector it would go through
   // memory at every step.
@@ -213,7 +218,7 @@ double Lanes::choose(Loop& l, bool in_time) {
   while (k > 1 && (l.extent < 2 * k * w || (l.extent % w == 0 && l.extent % (k * w)))) k /= 2;
   l.marks.lanes = w * k;
   l.marks.interleave = k;
-  return lanes;
+  return cost = lanes;
 }
 
 double Lanes::choose(Node& n, bool in_time) {
