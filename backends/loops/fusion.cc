@@ -487,7 +487,8 @@ void Fusion::put(Region& outer, Footprint& fp, ItemPtr it, std::vector<Dim> dims
           if (dims[k].extent != nest->extent || !legal(fp, *nest, dims[k].sym)) continue;
           const std::int64_t gain = benefit(fp, *nest, dims[k].sym);
           // A statement does not crawl into a much smaller nest and lose its own outer dimension.
-          const bool crawls = k > 0 && size > nest->points * nest->extent && gain < size / kSmaller;
+          const bool crawls =
+              k > 0 && size > nest->points * nest->extent && gain < fp.size / kSmaller;
           if (gain <= best || crawls || !make_room(*b, *nest, producers, false)) continue;
           best = gain;
           where = nest;
