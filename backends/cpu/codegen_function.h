@@ -110,6 +110,9 @@ class Generator {
     DType dtype = DType::f32;
     int lanes = 1;
     Place place;  // in memory, behind the loop
+    // Of an array: where it begins in the buffer, and its elements.
+    Affine first{};
+    std::int64_t size = 1;
   };
   using Where = std::pair<int, Affine>;
   struct Opened {
@@ -122,6 +125,10 @@ class Generator {
   };
   /// Combining stores of the loop that can go to registers, or to an array of vectors, until it ends.
   Opened open_accumulators(const loops::Loop&);
+  /// The elements of a buffer that the combining stores of a loop may mean: first and size.  None: their distance is not
+  /// known.
+  std::optional<std::pair<Affine, std::int64_t>> span(const std::vector<Affine>& moving,
+                                                      const std::unordered_set<Sym>& inside) const;
   void close_accumulators(const Opened&);
   Element combined(Combine, const Element& a, const Element& b);
   Element horizontal(Combine, Element);

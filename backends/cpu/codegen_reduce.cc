@@ -21,6 +21,25 @@ bool mentions(const Affine& a, const Symbols& symbols) {
 
 }  // namespace
 
+std::optional<std::pair<Affine, std::int64_t>> Generator::span(const std::vector<Affine>& moving,
+                                                               const Symbols& inside) const {
+  Affine fixed;
+  loops::Interval all;
+  for (const Affine& a : moving) {
+    Affine around, within = a.c;
+    for (const Affine::Term& t : a.terms)
+      (inside.count(t.sym) ? within : around) += Affine::of(t.sym, t.k);
+    const loops::Interval r = loops::interval(within, intervals_);
+    if (&a == moving.data()) {
+      fixed = around;
+      all = r;
+    }
+    if (!(around == fixed)) return {};
+    all = {std::min(all.lo, r.lo), std::max(all.hi, r.hi)};
+  }
+  return std::pair(fixed + Affine(all.lo), all.hi - all.lo + 1);
+}
+
 Element Generator::identity(Combine c, DType d) const { return constant(loops::identity(c, d)); }
 Element Generator::combined(Combine c, const Element& a, const Element& b) {
   const Element x[] = {a, b};
@@ -67,7 +86,7 @@ Generator::Opened Generator::open_accumulators(const loops::Loop& l) {
     std::set<Combine> how;
     bool otherwise = false;
     bool moves = false;
-    std::vector<Affine> places;
+    std::vector<Affine> places;  // all that there are, if it moves
   };
   std::map<int, Use> uses;
   bool combines = false;
@@ -85,9 +104,8 @@ Generator::Opened Generator::open_accumulators(const loops::Loop& l) {
         return;
       }
       u.how.insert(s->combine);
-      if (mentions(s->at, variables) || mentions(s->at, clips))
-        u.moves = true;
-      else if (std::find(u.places.begin(), u.places.end(), s->at) == u.places.end())
+      u.moves |= mentions(s->at, variables) || mentions(s->at, clips);
+      if (std::find(u.places.begin(), u.places.end(), s->at) == u.places.end())
         u.places.push_back(s->at);
       if (in_lanes && (s->at.coef(l.var) || mentions(s->at, clips))) u.otherwise = true;
     } else if (auto* o = n.as<loops::Load>()) {
@@ -122,13 +140,20 @@ Generator::Opened Generator::open_accumulators(const loops::Loop& l) {
             {where, outer != accumulators_.end() ? std::optional(outer->second) : std::nullopt});
         accumulators_[where] = a;
       }
-    } else if (in_lanes && b.size * lanes_ * std::int64_t(width(b.dtype)) <= kMostArrayBytes) {
-      Accumulator a{.slot = allocate(b, lanes_),
+    } else if (in_lanes) {
+      variables.insert(clips.begin(), clips.end());
+      loops::Buffer part{.role = b.role, .name = {}, .dtype = b.dtype, .size = b.size};
+      const auto touched = span(u.places, variables);
+      if (touched) part.size = touched->second;
+      if (part.size * lanes_ * std::int64_t(width(b.dtype)) > kMostArrayBytes) continue;
+      Accumulator a{.slot = allocate(part, lanes_),
                     .combine = how,
                     .dtype = b.dtype,
                     .lanes = lanes_,
-                    .place = {}};
-      repeat(ir::i64(0), ir::i64(b.size), 1, b.size > 1, [&](V i) {
+                    .place = {},
+                    .first = touched ? touched->first : Affine(),
+                    .size = part.size};
+      repeat(ir::i64(0), ir::i64(a.size), 1, a.size > 1, [&](V i) {
         write(nothing, w_.address(a.slot, w_.mul(i, ir::i64(per)), {kind, lanes_}), lanes_, kAlign);
       });
       arrays_[buffer] = a;
@@ -147,7 +172,7 @@ bool Generator::accumulate(const loops::Store& s, const Element& e) {
   } else if (auto k = arrays_.find(s.buffer); k != arrays_.end()) {
     a = &k->second;
     const int per = components(a->dtype);
-    address = w_.address(a->slot, w_.mul(scalar_part(s.at), ir::i64(per)),
+    address = w_.address(a->slot, w_.mul(scalar_part(s.at + a->first * -1), ir::i64(per)),
                          {memory_kind(a->dtype), a->lanes});
   } else {
     return false;
@@ -176,10 +201,11 @@ void Generator::close_accumulators(const Opened& opened) {
     const loops::Buffer& b = p_.buffers[std::size_t(buffer)];
     const int per = components(b.dtype);
     const Kind kind = memory_kind(b.dtype);
-    repeat(ir::i64(0), ir::i64(b.size), 1, b.size > 1, [&](V i) {
+    const V first = scalar_part(a.first);
+    repeat(ir::i64(0), ir::i64(a.size), 1, a.size > 1, [&](V i) {
       const V from = w_.address(a.slot, w_.mul(i, ir::i64(per)), {kind, a.lanes});
       const Element sum = horizontal(a.combine, read(b.dtype, from, a.lanes, kAlign));
-      const Place at{.scalar = i, .stride = 0, .lanes = {}};
+      const Place at{.scalar = w_.add(first, i), .stride = 0, .lanes = {}};
       store(buffer, at, combined(a.combine, load(buffer, at), sum), {});
     });
   }
