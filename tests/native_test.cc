@@ -154,6 +154,65 @@ TEST_CASE("native: without contraction the interpreter's bits") {
             0, 20, [](Array, Array s) { return s * 1.1 - s * s * 0.01; }, v.astype(f64) * 1e-6);
       },
       k);
+  // Work items inside of a loop, which use its variable and values from around them.
+  check(
+      [](Array v) {
+        const auto step = [](Array i, Array s) {
+          const Array first = s(0), number = i.astype(f32);
+          return sin(s(Slice(None, None, -1))) * number + s * 0.5 - first;
+        };
+        return fori_loop(0, 3, step, v);
+      },
+      linspace(-2., 2., 100'000).astype(f32));
+}
+
+TEST_CASE("native: loops inside of serial loops, while and cond have work items") {
+  const auto pull = [](Array x) {  // sums over rows and columns
+    const Array d = x(None) - x(All, None), w = exp(-d * d);
+    return x + 1e-3 * (sum(w * d, 1) - 0.5 * sum(w, 0));
+  };
+  const auto in_scan = [=](Array x) {
+    const auto step = [=](Array s, Array k) {
+      const Array next = pull(s) * k;
+      return std::pair(next, max(next));
+    };
+    const auto [end, largest] = scan(step, x, linspace(0.9, 1.1, 4).astype(f32));
+    return sum(end * end) + sum(largest);
+  };
+  const auto in_while = [=](Array x) {
+    using State = std::pair<Array, Array>;
+    const auto go = [](const State& s) { return s.second < 3; };
+    const auto step = [=](const State& s) { return State(pull(s.first), s.second + 1); };
+    return sum(while_loop(go, step, State(x, Array(0))).first);
+  };
+  const auto in_cond = [=](Array x) {
+    const auto step = [=](Array i, Array s) {
+      return cond(
+          i % 2 == 0, pull, [](Array y) { return y * 0.5f; }, s);
+    };
+    return sum(fori_loop(0, 4, step, x));
+  };
+  const auto check = [](auto f) {
+    const Array x = random::normal(random::key(3), {600}, f32);
+    const auto c = jit(f);
+    INFO(c.compile(x).loops());
+    if (compiled_here())  // a chunk below a head that is itself inside
+      CHECK(c.compile(x).loops().find("\n  parallel") != std::string::npos);
+    if (compiled_here()) CHECK(c.compile(x).loops().find("grain") != std::string::npos);
+    const int before = num_threads();
+    set_num_threads(1);
+    const Array one = c(x);
+    for (int threads : {2, 4}) {
+      set_num_threads(threads);
+      CHECK(same_bits(c(x), one));
+    }
+    set_num_threads(before);
+    CHECK(allclose(one, f(x), 1e-4, 1e-4));
+  };
+  check(in_scan);
+  check(grad(in_scan));
+  check(in_while);
+  check(in_cond);
 }
 
 TEST_CASE("native: what a callback throws leaves generated code") {
