@@ -334,14 +334,14 @@ parallel i0 < 4096
   CHECK(marks(softmax) == R"(
 parallel i0 < 4096
   parallel i1 < 1024 lanes 64 x4
-  parallel i2 < 1024 lanes 32 x2
-  parallel i3 < 1024 lanes 32 x2
+  parallel i2 < 1024 lanes 64 x4
+  parallel i3 < 1024 lanes 64 x4
 )");
   CHECK(marks(softmax, {.vector_bytes = 16}) == R"(
 parallel i0 < 4096
   parallel i1 < 1024 lanes 16 x4
-  parallel i2 < 1024 lanes 8 x2
-  parallel i3 < 1024 lanes 8 x2
+  parallel i2 < 1024 lanes 16 x4
+  parallel i3 < 1024 lanes 16 x4
 )");
   CHECK(marks(softmax, {.vector_bytes = 0}) == R"(
 parallel i0 < 4096
@@ -424,6 +424,25 @@ parallel i0 < 1024
 parallel i0 < 1024 lanes 32 x4
   parallel i1 < 1024
 )");
+}
+
+TEST_CASE("lanes: long chains in long loops have several vectors in flight") {
+  const auto chain = [](int extent, int values) {
+    const std::string n = std::to_string(extent);
+    std::string in, loads, sums;
+    for (int i = 0; i < values; ++i) {
+      const std::string k = std::to_string(i);
+      in += "in x" + k + ": f32[" + n + "]\n";
+      loads += "  %a" + k + " = x" + k + "[i0]\n";
+      sums += "  %b" + k + ": f32 = exp %a" + k + "\n  y0[i0] += %b" + k + "\n";
+    }
+    return marks((in + "out y0: f32[" + n + "]\nparallel i0 < " + n + "\n" + loads + sums).c_str());
+  };
+  CHECK(chain(4096, 2) == "\nparallel i0 < 4096 lanes 64 x4\n");
+  CHECK(chain(4096, 8) ==
+        "\nparallel i0 < 4096 lanes 32 x2\n");  // 16 values are wanted of a vector
+  CHECK(chain(4096, 20) == "\nparallel i0 < 4096 lanes 16\n");
+  CHECK(chain(512, 2) == "\nparallel i0 < 512 lanes 16\n");
 }
 
 TEST_CASE("lanes: loops over time go inside") {
@@ -555,7 +574,7 @@ parallel i0 < 4096
   %2 = x1[%1]
   %3: f32 = sin %2
   y0[i0] = %3
-)") == "\nparallel i0 < 4096 lanes 8\n");
+)") == "\nparallel i0 < 4096 lanes 32 x4\n");
   // A pass of three cannot wait for itself.
   CHECK(marks(R"(
 out y0: f32[3]

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string>
 #include <vector>
+#include "backends/cpu/codegen.h"
 #include "backends/loops/interpret.h"
 #include "backends/loops/loops.h"
 #include "backends/passes/passes.h"
@@ -115,6 +116,50 @@ TEST_CASE("native: results do not depend on the number of threads") {
   CHECK(same_bits(b, b2));
   CHECK(same_bits(c, c2));
   CHECK(same_bits(d, d2));
+}
+
+TEST_CASE("native: results larger than the caches go past them") {
+  native::Machine m = native::machine();
+  if (!m.cache_bytes) return;
+  const auto text = [&](const char* program, std::size_t cache_bytes) {
+    loops::Program p = loops::parse(program);
+    m.cache_bytes = cache_bytes;
+    m.vector_bytes = 64;
+    return native::generate(p, m, true).ir;
+  };
+  const char* copy =
+      "in x0: f32[4100]\nout y0: f32[4100]\nparallel i0 < 4100 lanes 16\n  %0 = x0[i0]\n  y0[i0] = "
+      "%0\n";
+  CHECK_THAT(text(copy, 16400), Catch::Contains("nontemporal") && Catch::Contains("sfence"));
+  CHECK_THAT(text(copy, 16401), !Catch::Contains("nontemporal") && !Catch::Contains("sfence"));
+  const char* rows =  // the second row stands between two registers
+      "in x0: f32[4100]\nout y0: f32[4100]\nparallel i0 < 2\n  parallel i1 < 2050 lanes 16\n"
+      "    %0 = x0[2050*i0+i1]\n    y0[2050*i0+i1] = %0\n";
+  CHECK_THAT(text(rows, 1), !Catch::Contains("nontemporal"));
+  const char* read =
+      "in x0: f32[4096]\nout y0: f32[4096]\nparallel i0 < 4096 lanes 16\n  %0 = x0[i0]\n  y0[i0] = "
+      "%0\n"
+      "  %1 = y0[i0]\n  %2: f32 = neg %1\n  y0[i0] = %2\n";
+  CHECK_THAT(text(read, 1), !Catch::Contains("nontemporal"));
+}
+TEST_CASE("native: a result past the caches, in memory of any alignment") {
+  const std::size_t cache = native::machine().cache_bytes;
+  if (!compiled_here() || !cache || cache > (std::size_t(128) << 20)) return;
+  const auto n = std::int64_t(cache / 4) + 37;
+  const Array x = arange(n).astype(f32);
+  const auto c = jit([](Array v) { return v * 2.f; }).compile(x);
+  CHECK_THAT(c.llvm(), Catch::Contains("nontemporal"));
+  std::vector<float> room(std::size_t(n) + 32);
+  const auto start = (64 - reinterpret_cast<std::uintptr_t>(room.data()) % 64) % 64 / 4;
+  for (const std::size_t shift : {0, 1}) {
+    float* y = room.data() + start + shift;
+    const void* in[] = {x.data<char>()};
+    void* out[] = {y};
+    c.call(in, out);
+    bool right = true;
+    for (std::int64_t i = 0; i < n; ++i) right = right && y[i] == float(i) * 2;
+    CHECK(right);
+  }
 }
 
 TEST_CASE("native: without contraction the interpreter's bits") {

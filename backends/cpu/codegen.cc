@@ -68,6 +68,7 @@ Generator::Generator(const loops::Program& p, const Machine& m, bool contract)
     locals_[p.buffers[b].scope].push_back(int(b));
     if (auto it = lanes_of.find(p.buffers[b].scope); it != lanes_of.end()) held_[b] = it->second;
   }
+  find_past_caches();
 }
 
 // ---- Functions
@@ -92,6 +93,7 @@ void Generator::begin(std::string_view name, int parameters) {
   defined_.clear();
   bases_.assign(p_.buffers.size(), V());
   std::fill(std::begin(slots_), std::end(slots_), V());
+  may_pass_.assign(p_.buffers.size(), V());
   lanes_ = 1;
   lane_ = kNone;
   tail_ = mask_ = {};
@@ -101,6 +103,7 @@ void Generator::begin(std::string_view name, int parameters) {
   target_.runtime = w_.parameter(0);
 }
 void Generator::end() {
+  if (std::any_of(may_pass_.begin(), may_pass_.end(), [](V v) { return bool(v); })) w_.fence();
   w_.ret();
   out_.instructions += w_.size();
   out_.longest = std::max(out_.longest, w_.size());
@@ -349,6 +352,8 @@ std::size_t size_of(const loops::Block& b) {
 void Generator::lane_loop(const loops::Loop& l, V from, V to) {
   lanes_ = l.marks.lanes;
   lane_ = l.var;
+  lanes_apart_ =
+      from.is_number() ? from.bits % std::uint64_t(lanes_) == 0 : l.marks.grain % lanes_ == 0;
   const std::int64_t n = l.extent, lanes = lanes_;
   const Opened opened = open_accumulators(l);
   const auto body = [&](V i) {
@@ -358,8 +363,9 @@ void Generator::lane_loop(const loops::Loop& l, V from, V to) {
   const auto masked_body = [&](V i) {
     const V left = w_.cast("trunc", w_.sub(to, i), Kind::i32);
     tail_ = mask_ = w_.compare("slt", w_.steps(Kind::i32, lanes_, 1), left);
+    whole_ = w_.compare("sge", left, ir::i32(lanes_));
     body(i);
-    tail_ = mask_ = {};
+    tail_ = mask_ = whole_ = {};
   };
   if (n % lanes == 0) {
     repeat(from, to, lanes, n > lanes, body);

@@ -77,8 +77,9 @@ class Generator {
   /// Element c + lane * stride + lanes[lane] of a buffer, c a scalar.
   struct Place {
     V scalar;
-    std::int64_t stride = 0;  // of a loop in lanes: elements from one lane to the next
-    V lanes;                  // none, or what differs otherwise
+    std::int64_t stride = 0;   // of a loop in lanes: elements from one lane to the next
+    V lanes;                   // none, or what differs otherwise
+    bool past_caches = false;  // stores need not go through the caches, if the buffer is aligned
     bool uniform() const { return !stride && !lanes; }
     bool contiguous() const { return stride == 1 && !lanes; }
   };
@@ -96,6 +97,13 @@ class Generator {
   V component(V address, DType, int lanes, int c);
   Element load(int buffer, const Place&);
   void store(int buffer, const Place&, Element, V mask);
+  /// Results that are too large to be in a cache when they are complete, and that nothing here reads.
+  void find_past_caches();
+  /// Whether lane 0 of such a result stands where a register may, if the result does.
+  bool past_caches(int buffer, const Affine&) const;
+  /// Whether this run's memory of a result may be written without going through the caches.
+  V may_pass_caches(int buffer);
+  void store_vector(V v, V at, V mask, int align);
   /// One address a lane.
   V addresses(int buffer, const Place&, int component);
   void combine_lane_after_lane(int buffer, const Place&, Combine, const Element&, V mask);
@@ -181,6 +189,7 @@ class Generator {
   std::vector<int> held_;
   std::vector<std::int64_t> temps_;
   std::vector<int> constants_;
+  std::vector<bool> past_caches_;
   struct Crossing {
     std::int64_t at = 0;  // in scratch memory, or in the arena
     bool in_arena = false;
@@ -207,11 +216,14 @@ class Generator {
   std::vector<Sym> defined_;     // of both
   std::vector<V> bases_;         // by buffer
   V slots_[kBlockSlot + 1];      // of the runtime's table
+  std::vector<V> may_pass_;      // by buffer: may_pass_caches
   int lanes_ = 1;
-  Sym lane_ = loops::kNone;  // the variable of the loop in lanes
-  V tail_;                   // lanes that exist; none: all
-  V mask_;                   // lanes that exist and run; none: all
-  bool blend_ = false;       // some lanes may be at rest: held locals keep their elements
+  Sym lane_ = loops::kNone;   // the variable of the loop in lanes
+  bool lanes_apart_ = false;  // lane 0 is a multiple of the lanes
+  V tail_;                    // lanes that exist; none: all
+  V whole_;                   // with a tail: whether all lanes exist
+  V mask_;                    // lanes that exist and run; none: all
+  bool blend_ = false;        // some lanes may be at rest: held locals keep their elements
   std::map<Where, Accumulator> accumulators_;
   std::unordered_map<int, Accumulator> arrays_;
   std::int64_t scratch_ = 0, most_scratch_ = 0;  // bytes in use

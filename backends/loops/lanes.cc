@@ -8,6 +8,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
+#include <unordered_map>
+#include <unordered_set>
 #include "backends/loops/fusion.h"
 #include "backends/loops/schedule.h"
 
@@ -27,6 +29,8 @@ constexpr double kMeeting =
 constexpr double kMoving =
     3;  // reduction over the lanes to a place that inner loops move: an array of vectors,
 constexpr std::int64_t kMovingBytes = 1 << 19;  // if it has no more bytes than this
+
+constexpr std::int64_t kLongRun = 60;  // vectors of a loop that is worth more code
 
 double scalar_cost(const Node& n) {
   if (auto* l = n.as<Let>()) return fusion::weight(*l->op);
@@ -181,6 +185,39 @@ double Lanes::in_lanes(const Block& b, InLanes& in) {
   return cost;
 }
 
+namespace {
+// The most values of straight code that are wanted at a time, sums of combining stores included.
+int most_live(const Block& b) {
+  std::unordered_map<Sym, std::size_t> last;
+  const auto uses = [](const Node& n, auto f) {
+    if (auto* let = n.as<Let>())
+      for (Sym s : let->args) f(s);
+    if (auto* store = n.as<Store>()) f(store->value);
+    if (auto* clip = n.as<Clip>()) f(clip->arg);
+  };
+  int sums = 0;
+  for (std::size_t k = 0; k < b.size(); ++k) {
+    uses(b[k], [&](Sym s) { last[s] = k; });
+    if (auto* store = b[k].as<Store>()) sums += store->combine != Combine::set;
+  }
+  std::unordered_set<Sym> live;
+  std::size_t most = 0;
+  for (std::size_t k = 0; k < b.size(); ++k) {
+    const auto define = [&](Sym s) {
+      if (last.contains(s)) live.insert(s);
+    };
+    if (auto* load = b[k].as<Load>()) define(load->sym);
+    if (auto* let = b[k].as<Let>())
+      for (int i = 0; i < let->results; ++i) define(let->sym + i);
+    most = std::max(most, live.size());
+    uses(b[k], [&](Sym s) {
+      if (last[s] == k) live.erase(s);
+    });
+  }
+  return int(most) + sums;
+}
+}  // namespace
+
 double Lanes::choose(Loop& l, bool in_time) {
   in_time |= l.order == Order::serial;
   double& cost = cycles_[std::size_t(l.var)];
@@ -198,10 +235,11 @@ double Lanes::choose(Loop& l, bool in_time) {
   const double lanes = std::ceil(double(l.extent) / w) * body + in.exits;
   if (!(lanes < cost)) return cost;
 
-  bool leaf = true, control = false;
+  bool leaf = true, control = false, branches = false;
   double step = 0;  // of the longest code that is repeated inside
   each_node(l.body, [&](Node& n) {
     auto* inner = n.as<Loop>();
+    branches |= n.as<If>() != nullptr;
     control |= n.as<While>() || (inner && inner->order == Order::serial);
     if (!inner) return;
     leaf = false;
@@ -213,8 +251,15 @@ double Lanes::choose(Loop& l, bool in_time) {
   // Several vectors in flight where one chain of operations would wait for itself: a short body, or sums of short terms.
   if (leaf) step = body;
   int k = control ? 2 : step <= 8 ? 4 : step <= 16 ? 2 : 1;
+  // So does a long chain, of which a processor sees one at a time; as long as registers hold what is wanted of all.
+  if (leaf && !control && !branches && l.extent >= kLongRun * w) {
+    const int live = most_live(l.body), registers = target_.vector_bytes >= 64 ? 32 : 16;
+    k = std::max(k, 10 * live <= 3 * registers ? 4 : 4 * live <= 3 * registers ? 2 : 1);
+  }
   for (const Buffer& b : p_.buffers)  // arrays of vectors would grow with k
-    if (!control && b.role == Buffer::Role::local && b.size > 1 && inside(l, b.scope)) k = 1;
+    if (!control && b.role == Buffer::Role::local && b.size > (leaf ? target_.max_unroll : 1) &&
+        inside(l, b.scope))
+      k = 1;
   while (k > 1 && (l.extent < 2 * k * w || (l.extent % w == 0 && l.extent % (k * w)))) k /= 2;
   l.marks.lanes = w * k;
   l.marks.interleave = k;
