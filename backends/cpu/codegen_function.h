@@ -107,6 +107,8 @@ class Generator {
     DType dtype = DType::f32;
     int lanes = 1;
     Place place;  // in memory, behind the loop
+    std::int64_t run =
+        0;  // not one element but so many side by side: of a loop in lanes inside, of one step
   };
   using Where = std::pair<int, Affine>;
   struct Opened {
@@ -120,6 +122,7 @@ class Generator {
   /// Combining stores of the loop that can go to registers, or to an array of vectors, until it ends.
   Opened open_accumulators(const loops::Loop&);
   void close_accumulators(const Opened&);
+  void store_run(int buffer, const Accumulator&);
   Element combined(Combine, const Element& a, const Element& b);
   Element horizontal(Combine, Element);
   Element identity(Combine, DType) const;

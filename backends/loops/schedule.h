@@ -44,6 +44,7 @@ class Lanes {
   struct InLanes {  // a loop tried as lanes
     const Loop& loop;
     int width;
+    bool in_time;                      // inside of a serial loop or a While
     double exits = 0;                  // cost of reductions over the lanes, once a loop
     std::vector<const Loop*> inner{};  // around the node that is looked at
     std::vector<int> stored{};         // buffers; sorted
@@ -52,6 +53,7 @@ class Lanes {
   double in_lanes(const Block&, InLanes&);
   double in_lanes(const Load&, const InLanes&);
   double in_lanes(const Store&, InLanes&);
+  bool in_registers(const Buffer&, const InLanes&) const;
   int width(const Loop&) const;
   void number(const Block&, int& next);
   bool inside(const Loop&, Sym) const;
