@@ -5,7 +5,6 @@
 //
 // Activations whose channels lie side by side are used where they lie; of others, and of weights, the library chooses the
 // format.  Making a primitive costs about 0.2 ms (it compiles), so they are kept.
-#include "backends/host/dnn.h"
 #include <dlfcn.h>
 #include <algorithm>
 #include <atomic>
@@ -17,6 +16,7 @@
 #include <new>
 #include <tuple>
 #include <type_traits>
+#include "backends/host/dnn.h"
 #include "jaxpp/core/error.h"
 
 namespace jaxpp::host {
@@ -46,9 +46,13 @@ enum : int {
   kInOrder = 1,   // stream_default_flags
   kUserScratchpad = 1,
   kQueryImplementation = 8,
+  kQuerySrc = 129,
+  kQueryWeights = 131,
+  kQueryDst = 133,
   kQueryScratchpad = 136,
   kArgSrc = 1,
   kArgDst = 17,
+  kArgWeights = 33,
   kArgScratchpad = 80
 };
 enum : unsigned { kSequential = 1, kOpenMp = 2 };
@@ -216,6 +220,12 @@ void check(Status s) {
                 ".  [E58]");
 }
 
+// Zeros, as aligned as anything of C.
+std::unique_ptr<std::max_align_t[]> bytes(std::size_t n) {
+  return std::unique_ptr<std::max_align_t[]>(
+      new std::max_align_t[n / sizeof(std::max_align_t) + 1]());
+}
+
 /// A description of memory; one without strides leaves the format to the library.
 class Memory {
  public:
@@ -224,7 +234,7 @@ class Memory {
     const int rank = int(dims.size());
     Status s;
     if (l.major == 2) {
-      bytes_.reset(new std::max_align_t[kMemoryDescriptionBytes / sizeof(std::max_align_t) + 1]());
+      bytes_ = bytes(kMemoryDescriptionBytes);
       s = strides ? l.memory_desc_init_by_strides(bytes_.get(), rank, dims.data(), kF32,
                                                   strides->data())
                   : l.memory_desc_init_by_tag(bytes_.get(), rank, dims.data(), kF32, kAnyFormat);
@@ -299,10 +309,10 @@ class Run {
   int count_ = 0;
 };
 
-int result_of(ConvKind k) {
-  return int(k == ConvKind::forward ? ConvRole::dst
-             : k == ConvKind::data  ? ConvRole::src
-                                    : ConvRole::weights);
+ConvRole result_of(ConvKind k) {
+  return k == ConvKind::forward ? ConvRole::dst
+         : k == ConvKind::data  ? ConvRole::src
+                                : ConvRole::weights;
 }
 bool channels_last(const ConvTensor& t) {
   Dim next = 1;
@@ -339,94 +349,117 @@ struct DnnConvolution::Impl {
     bool packed = false;
   };
   Tensor tensors[3];
-  Primitive hint,
-      convolution;  // the library chooses derivatives with the forward convolution in view
+  // The library chooses derivatives with the forward convolution in view.
+  Primitive hint, convolution;
 
   // False if the library has nothing good.
   bool make(const ConvProblem& p) {
-    const Library& l = library();
-    std::unique_ptr<Memory> wanted_format[3];
+    Formats f;
+    choose_formats(p, f);
+    if (!(library().major == 2 ? create_2(p, f) : create_3(p, f)) || !convolution.is_vector_code())
+      return false;
+    convolution.create();
+    create_changes(result_of(p.kind));
+    return true;
+  }
+  // What the library is asked for.
+  struct Formats {
+    std::unique_ptr<Memory> own[3];
+    Description get(ConvRole r) const { return own[int(r)]->get(); }
+  };
+  void choose_formats(const ConvProblem& p, Formats& f) {
     // One with channels side by side: the other as well.
     const bool last = channels_last(p[ConvRole::src]) || channels_last(p[ConvRole::dst]);
-    for (std::size_t i = 0; i < 3; ++i) {
-      const ConvTensor t = normal(p.tensors[i], ConvRole(i));
+    for (ConvRole r : {ConvRole::src, ConvRole::weights, ConvRole::dst}) {
+      Tensor& mine = tensors[int(r)];
+      const ConvTensor t = normal(p[r], r);
       const std::vector<Dim> strides = channels_last_strides(t.dims);
-      tensors[i].user = std::make_unique<Memory>(t.dims, &t.strides);
-      wanted_format[i] = std::make_unique<Memory>(
-          t.dims, last && ConvRole(i) != ConvRole::weights ? &strides : nullptr);
+      mine.user = std::make_unique<Memory>(t.dims, &t.strides);
+      f.own[int(r)] =
+          std::make_unique<Memory>(t.dims, last && r != ConvRole::weights ? &strides : nullptr);
       // Numbers of a derivative: 128 more as an argument, one more as a query.
-      constexpr int roles[] = {1, 33, 17}, queries[] = {129, 131, 133};
-      const bool derivative = p.kind != ConvKind::forward &&
-                              (ConvRole(i) == ConvRole::dst || int(i) == result_of(p.kind));
-      tensors[i].role = roles[i] + (derivative ? 128 : 0);
-      tensors[i].query = queries[i] + (derivative ? 1 : 0);
+      constexpr int roles[] = {kArgSrc, kArgWeights, kArgDst},
+                    queries[] = {kQuerySrc, kQueryWeights, kQueryDst};
+      const bool derivative =
+          p.kind != ConvKind::forward && (r == ConvRole::dst || r == result_of(p.kind));
+      mine.role = roles[int(r)] + (derivative ? 128 : 0);
+      mine.query = queries[int(r)] + (derivative ? 1 : 0);
     }
-    std::vector<Dim> dilation = p.dilation;  // the library counts what is left out
+  }
+  // The library counts what a dilation leaves out.
+  static std::vector<Dim> left_out(std::vector<Dim> dilation) {
     for (Dim& d : dilation) --d;
-    const Description src = wanted_format[0]->get(), weights = wanted_format[1]->get(),
-                      dst = wanted_format[2]->get();
+    return dilation;
+  }
+  bool create_2(const ConvProblem& p, const Formats& f) {
+    const Library& l = library();
+    const std::vector<Dim> dilation = left_out(p.dilation);
     const Dim *by = p.stride.data(), *apart = dilation.data(), *low = p.low.data(),
               *high = p.high.data();
-    if (l.major == 2) {
-      std::unique_ptr<std::max_align_t[]> d(
-          new std::max_align_t[kConvolutionDescriptionBytes / sizeof(std::max_align_t) + 1]());
-      auto create = [&](Status described, Primitive& to, Handle forward) {
-        return !described &&
-               !l.primitive_desc_create(&to.description, d.get(), l.attributes, l.engine, forward);
-      };
-      if (!create(l.dilated_convolution_forward_desc_init(d.get(), kForward, kDirect, src, weights,
-                                                          nullptr, dst, by, apart, low, high),
-                  p.kind == ConvKind::forward ? convolution : hint, nullptr))
-        return false;
-      if (p.kind == ConvKind::data &&
-          !create(l.dilated_convolution_backward_data_desc_init(d.get(), kDirect, src, weights, dst,
-                                                                by, apart, low, high),
-                  convolution, hint.description))
-        return false;
-      if (p.kind == ConvKind::weights &&
-          !create(l.dilated_convolution_backward_weights_desc_init(
+    const Description src = f.get(ConvRole::src), weights = f.get(ConvRole::weights),
+                      dst = f.get(ConvRole::dst);
+    const auto d = bytes(kConvolutionDescriptionBytes);
+    const auto create = [&](Status described, Primitive& to, Handle forward) {
+      return !described &&
+             !l.primitive_desc_create(&to.description, d.get(), l.attributes, l.engine, forward);
+    };
+    if (!create(l.dilated_convolution_forward_desc_init(d.get(), kForward, kDirect, src, weights,
+                                                        nullptr, dst, by, apart, low, high),
+                p.kind == ConvKind::forward ? convolution : hint, nullptr))
+      return false;
+    if (p.kind == ConvKind::data)
+      return create(l.dilated_convolution_backward_data_desc_init(d.get(), kDirect, src, weights,
+                                                                  dst, by, apart, low, high),
+                    convolution, hint.description);
+    return p.kind == ConvKind::forward ||
+           create(l.dilated_convolution_backward_weights_desc_init(
                       d.get(), kDirect, src, weights, nullptr, dst, by, apart, low, high),
-                  convolution, hint.description))
-        return false;
-    } else {
-      if (l.convolution_forward_primitive_desc_create(
-              p.kind == ConvKind::forward ? &convolution.description : &hint.description, l.engine,
-              kForward, kDirect, src, weights, nullptr, dst, by, apart, low, high, l.attributes))
-        return false;
-      if (p.kind == ConvKind::data &&
-          l.convolution_backward_data_primitive_desc_create(
-              &convolution.description, l.engine, kDirect, src, weights, dst, by, apart, low, high,
-              hint.description, l.attributes))
-        return false;
-      if (p.kind == ConvKind::weights &&
-          l.convolution_backward_weights_primitive_desc_create(
-              &convolution.description, l.engine, kDirect, src, weights, nullptr, dst, by, apart,
-              low, high, hint.description, l.attributes))
-        return false;
-    }
-    if (!convolution.is_vector_code()) return false;
-    convolution.create();
-    const int result = result_of(p.kind);
+                  convolution, hint.description);
+  }
+  bool create_3(const ConvProblem& p, const Formats& f) {
+    const Library& l = library();
+    const std::vector<Dim> dilation = left_out(p.dilation);
+    const Dim *by = p.stride.data(), *apart = dilation.data(), *low = p.low.data(),
+              *high = p.high.data();
+    const Description src = f.get(ConvRole::src), weights = f.get(ConvRole::weights),
+                      dst = f.get(ConvRole::dst);
+    Primitive& forward = p.kind == ConvKind::forward ? convolution : hint;
+    if (l.convolution_forward_primitive_desc_create(&forward.description, l.engine, kForward,
+                                                    kDirect, src, weights, nullptr, dst, by, apart,
+                                                    low, high, l.attributes))
+      return false;
+    if (p.kind == ConvKind::data)
+      return !l.convolution_backward_data_primitive_desc_create(
+          &convolution.description, l.engine, kDirect, src, weights, dst, by, apart, low, high,
+          hint.description, l.attributes);
+    return p.kind == ConvKind::forward ||
+           !l.convolution_backward_weights_primitive_desc_create(
+               &convolution.description, l.engine, kDirect, src, weights, nullptr, dst, by, apart,
+               low, high, hint.description, l.attributes);
+  }
+  // Between the formats of the library and those of the user.
+  void create_changes(ConvRole result) {
+    const Library& l = library();
     for (int i = 0; i < 3; ++i) {
       Tensor& t = tensors[i];
       const Description own = convolution.format(t.query), user = t.user->get();
       t.packed = !l.memory_desc_equal(own, user);
       if (!t.packed) continue;
-      Primitive& change = i == result ? t.from : t.to;
-      check(l.reorder_primitive_desc_create(&change.description, i == result ? own : user, l.engine,
-                                            i == result ? user : own, l.engine, l.attributes));
+      const bool back = ConvRole(i) == result;
+      Primitive& change = back ? t.from : t.to;
+      check(l.reorder_primitive_desc_create(&change.description, back ? own : user, l.engine,
+                                            back ? user : own, l.engine, l.attributes));
       change.create();
     }
-    return true;
   }
   void change(const Primitive& p, Description from, const float* x, Description to,
               float* y) const {
     const OneThread one;
-    std::vector<std::max_align_t> scratch(p.scratch() / sizeof(std::max_align_t) + 1);
+    const auto scratch = bytes(p.scratch());
     Run run;
     run.add(kArgSrc, from, x);
     run.add(kArgDst, to, y);
-    run.add(kArgScratchpad, p.format(kQueryScratchpad), scratch.data());
+    run.add(kArgScratchpad, p.format(kQueryScratchpad), scratch.get());
     run(p);
   }
 };
@@ -492,7 +525,11 @@ std::shared_ptr<const DnnConvolution> DnnConvolution::find(const ConvProblem& p)
   const OneThread one;
   auto impl = std::make_unique<Impl>();
   std::shared_ptr<const DnnConvolution> c;
-  if (impl->make(p)) c.reset(new DnnConvolution(std::move(impl)));
+  try {
+    if (impl->make(p)) c.reset(new DnnConvolution(std::move(impl)));
+  } catch (const Error&) {
+    // What it refuses to prepare is computed without it.
+  }
   made.push_front({key, c});
   index[key] = made.begin();
   if (made.size() > kMostMade) {

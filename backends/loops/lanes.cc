@@ -98,10 +98,10 @@ bool far(const Buffer& b, std::int64_t k) {
 }  // namespace
 
 // An array of the loops outside that is small enough for registers: lanes would put it in memory.  That of the program is in
-// memory for its parallel loops, which may be work items.
+// memory anyway for a long parallel loop at the top, which may be work items.
 bool Lanes::in_registers(const Buffer& b, const InLanes& in) const {
   return b.role == Buffer::Role::local && b.size <= target_.max_unroll &&
-         (in.in_time || b.scope != kNone);
+         !(in.repeated && b.scope == kNone);
 }
 
 double Lanes::in_lanes(const Load& l, const InLanes& in) {
@@ -183,12 +183,15 @@ double Lanes::in_lanes(const Block& b, InLanes& in) {
 
 double Lanes::choose(Loop& l, bool in_time) {
   in_time |= l.order == Order::serial;
+  const bool is_long = l.extent > target_.max_unroll;
+  long_loops_ += is_long;
   double cost = double(l.extent) * choose(l.body, in_time);  // marks the loops inside
+  long_loops_ -= is_long;
   const int w = target_.vector_bytes ? width(l) : 1;
   // A short dimension of something that goes on in time is unrolled into registers: as a vector it would go through
   // memory at every step.
   if (l.order == Order::serial || w < 2 || l.extent < (in_time ? w : 2)) return cost;
-  InLanes in{l, w, in_time};
+  InLanes in{l, w, long_loops_ > 0 && !in_time};
   each_node(l.body, [&](const Node& n) {
     if (auto* s = n.as<Store>()) in.stored.push_back(s->buffer);
   });

@@ -44,7 +44,7 @@ class Lanes {
   struct InLanes {  // a loop tried as lanes
     const Loop& loop;
     int width;
-    bool in_time;                      // inside of a serial loop or a While
+    bool repeated;                     // by long loops, all of them parallel
     double exits = 0;                  // cost of reductions over the lanes, once a loop
     std::vector<const Loop*> inner{};  // around the node that is looked at
     std::vector<int> stored{};         // buffers; sorted
@@ -61,6 +61,7 @@ class Lanes {
 
   const Program& p_;
   const Target& target_;
+  int long_loops_ = 0;  // around the node that is looked at
   struct Position {
     int begin = -1, end = -1;
   };
