@@ -5,6 +5,7 @@
 //
 // Activations whose channels lie side by side are used where they lie; of others, and of weights, the library chooses the
 // format.  Making a primitive costs about 0.2 ms (it compiles), so they are kept.
+#include "backends/host/dnn.h"
 #include <dlfcn.h>
 #include <algorithm>
 #include <atomic>
@@ -16,7 +17,6 @@
 #include <new>
 #include <tuple>
 #include <type_traits>
-#include "backends/host/dnn.h"
 #include "jaxpp/core/error.h"
 
 namespace jaxpp::host {
