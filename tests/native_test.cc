@@ -260,6 +260,37 @@ TEST_CASE("native: loops inside of serial loops, while and cond have work items"
   check(in_cond);
 }
 
+TEST_CASE("native: sums of columns") {
+  // Beside a result of every element the lanes are columns; their sums, of one vector or several, stay in registers.
+  for (DType d : {f32, f64, bf16, i32, i64, c64})
+    for (std::int64_t columns : {1, 3, 8, 10, 16, 17, 40, 64})
+      for (std::int64_t rows : {1, 5, 3000}) {
+        const Array x = (random::normal(random::key(1), {rows, columns}) * 4.f).astype(d);
+        const Array b = (random::normal(random::key(2), {columns}) * 4.f).astype(d);
+        const auto f = [](Array v, Array w) {
+          const Array y = v * w + w;
+          return std::tuple(y, w - 2 * sum(y, 0), where(sum(y, 0) == 0, w, sum(v, 0)));
+        };
+        const auto [y, s, t] = jit(f)(x, b);
+        const auto [y2, s2, t2] = f(x, b);
+        INFO(x.type()->str());
+        const double bound = is_inexact(d) ? (d == bf16 ? 0.1 : 1e-5) : 0;
+        const auto close = [&](const Array& a, const Array& c) {
+          const Array size = is_complex(d) ? abs(c) : abs(c.astype(f64));
+          const Array off = is_complex(d) ? abs(a - c) : abs(a.astype(f64) - c.astype(f64));
+          CHECK(double(max(off).astype(f64)) <=
+                bound * (double(max(size).astype(f64)) + double(rows)));
+        };
+        close(y, y2);
+        close(s, s2);
+        close(t, t2);
+      }
+  if (!compiled_here()) return;
+  const Array x = ones({4000, 16}, f32);
+  const auto text =
+      jit([](Array v) { return std::pair(v * 2, 1 - sum(v * 2, 0)); }).compile(x).loops();
+  CHECK(text.find("< 4000 lanes") == std::string::npos);
+}
 TEST_CASE("native: what a callback throws leaves generated code") {
   const auto f = jit([](Array x) {
     return scan(

@@ -121,6 +121,8 @@ class Generator {
     // Of an array: where it begins in the buffer, and its elements.
     Affine first{};
     std::int64_t size = 1;
+    std::int64_t run =
+        0;  // not one element but so many side by side: of a loop in lanes inside, of one step
   };
   using Where = std::pair<int, Affine>;
   struct Opened {
@@ -138,6 +140,7 @@ class Generator {
   std::optional<std::pair<Affine, std::int64_t>> span(const std::vector<Affine>& moving,
                                                       const std::unordered_set<Sym>& inside) const;
   void close_accumulators(const Opened&);
+  void store_run(int buffer, const Accumulator&);
   Element combined(Combine, const Element& a, const Element& b);
   Element horizontal(Combine, Element);
   Element identity(Combine, DType) const;

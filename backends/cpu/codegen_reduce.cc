@@ -2,6 +2,7 @@
 //
 // A combining store whose place does not move in a loop goes to an accumulator while the loop runs: one vector, whose
 // lanes are joined in a fixed order behind it.  Where the place moves with loops inside, lanes get an array of vectors.
+// Where it moves only with a loop in lanes inside, of one step, the accumulator is the vector of its places.
 #include <set>
 #include "backends/cpu/codegen_function.h"
 
@@ -80,19 +81,24 @@ Element Generator::horizontal(Combine c, Element e) {
 Generator::Opened Generator::open_accumulators(const loops::Loop& l) {
   Opened opened;
   const bool in_lanes = l.var == lane_;
-  Symbols variables{l.var}, clips;  // defined inside
+  Symbols variables{l.var}, clips;          // defined inside
+  std::map<Sym, const loops::Loop*> steps;  // loops in lanes inside, of one step
   // By buffer: how it is combined into, and whether anything else happens to it.
   struct Use {
     std::set<Combine> how;
     bool otherwise = false;
     bool moves = false;
     std::vector<Affine> places;  // all that there are, if it moves
+    std::vector<std::pair<Affine, const loops::Loop*>> runs;
   };
   std::map<int, Use> uses;
   bool combines = false;
   loops::each_node(l.body, [&](const loops::Node& n) {
     if (auto* s = n.as<loops::Store>()) combines |= s->combine != Combine::set;
-    if (auto* k = n.as<loops::Loop>()) variables.insert({k->var, k->marks.chunk});
+    if (auto* k = n.as<loops::Loop>()) {
+      variables.insert({k->var, k->marks.chunk});
+      if (lanes_ == 1 && k->marks.lanes > 1 && k->extent <= k->marks.lanes) steps[k->var] = k;
+    }
     if (auto* c = n.as<loops::Clip>()) clips.insert(c->sym);
   });
   if (!combines) return opened;
@@ -104,8 +110,16 @@ Generator::Opened Generator::open_accumulators(const loops::Loop& l) {
         return;
       }
       u.how.insert(s->combine);
-      u.moves |= mentions(s->at, variables) || mentions(s->at, clips);
-      if (std::find(u.places.begin(), u.places.end(), s->at) == u.places.end())
+      Affine at = s->at;
+      const loops::Loop* step = nullptr;
+      for (const Affine::Term& t : s->at.terms)
+        if (auto k = steps.find(t.sym); k != steps.end() && t.k == 1) step = k->second;
+      if (step) at = at.subst(step->var, 0);
+      const bool moves = mentions(at, variables) || mentions(at, clips);
+      u.moves |= moves;
+      if (step && !moves)
+        u.runs.push_back({s->at, step});
+      else if (std::find(u.places.begin(), u.places.end(), s->at) == u.places.end())
         u.places.push_back(s->at);
       if (in_lanes && (s->at.coef(l.var) || mentions(s->at, clips))) u.otherwise = true;
     } else if (auto* o = n.as<loops::Load>()) {
@@ -138,6 +152,19 @@ Generator::Opened Generator::open_accumulators(const loops::Loop& l) {
         write(nothing, a.slot, lanes_, kAlign);
         opened.places.push_back(
             {where, outer != accumulators_.end() ? std::optional(outer->second) : std::nullopt});
+        accumulators_[where] = a;
+      }
+      for (const auto& [at, step] : u.runs) {
+        const Where where{buffer, at};
+        if (per > 1 || held(buffer) > 1 || accumulators_.count(where)) continue;
+        Accumulator a{.slot = w_.stack({kind, step->marks.lanes}, 1, kAlign),
+                      .combine = how,
+                      .dtype = b.dtype,
+                      .lanes = step->marks.lanes,
+                      .place = place(buffer, at.subst(step->var, 0)),
+                      .run = step->extent};
+        write(nothing, a.slot, a.lanes, kAlign);
+        opened.places.push_back({where, std::nullopt});
         accumulators_[where] = a;
       }
     } else if (in_lanes) {
@@ -193,6 +220,18 @@ bool Generator::accumulate(const loops::Store& s, const Element& e) {
   return true;
 }
 
+// Elements side by side, behind the loop: as a loop in lanes would.
+void Generator::store_run(int buffer, const Accumulator& a) {
+  lanes_ = a.lanes;
+  if (a.run < a.lanes)
+    tail_ = mask_ = w_.compare("slt", w_.steps(Kind::i32, lanes_, 1),
+                               w_.widen(ir::integer(Kind::i32, std::uint64_t(a.run)), lanes_));
+  const Place to{.scalar = a.place.scalar, .stride = 1, .lanes = {}};
+  const Element sum = read(a.dtype, a.slot, a.lanes, kAlign);
+  store(buffer, to, combined(a.combine, load(buffer, to), sum), mask_);
+  tail_ = mask_ = {};
+  lanes_ = 1;
+}
 // In lanes, or behind a loop in lanes, where there is one element at a time again.
 void Generator::close_accumulators(const Opened& opened) {
   for (int buffer : opened.arrays) {
@@ -212,6 +251,10 @@ void Generator::close_accumulators(const Opened& opened) {
   for (const auto& [where, outer] : opened.places) {
     const Accumulator a = accumulators_.at(where);
     accumulators_.erase(where);
+    if (a.run) {
+      store_run(where.first, a);
+      continue;
+    }
     Element sum = read(a.dtype, a.slot, a.lanes, kAlign);
     const int buffer = where.first;
     const bool apart = held(buffer) > 1 || !a.place.uniform();  // each lane has a place of its own

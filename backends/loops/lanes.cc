@@ -105,15 +105,20 @@ bool far(const Buffer& b, std::int64_t k) {
 }
 }  // namespace
 
+// An array of the loops outside that is small enough for registers: lanes would put it in memory.  That of the program is in
+// memory anyway for a long parallel loop at the top, which may be work items.
+bool Lanes::in_registers(const Buffer& b, const InLanes& in) const {
+  return b.role == Buffer::Role::local && b.size <= target_.max_unroll &&
+         !(in.repeated && b.scope == kNone);
+}
+
 double Lanes::in_lanes(const Load& l, const InLanes& in) {
   const Buffer& b = p_.buffers[std::size_t(l.buffer)];
   const bool own = b.role == Buffer::Role::local && inside(in.loop, b.scope);
   const std::int64_t k = l.at.coef(in.loop.var);
   const bool gather = varies(l.at, in.loop);
   if (own || k || gather) varies_over_[std::size_t(l.sym)] = in.loop.var;
-  // An array of the loops outside that is small enough for registers: lanes would put it in memory.
-  if (b.role == Buffer::Role::local && !own && b.size <= target_.max_unroll && (k || gather))
-    return kNever;
+  if (in_registers(b, in) && !own && (k || gather)) return kNever;
   if (gather) return kGather * in.width;
   if (own || k == 1) return 1;
   if (!k) return kUniform;
@@ -132,8 +137,7 @@ double Lanes::in_lanes(const Store& s, InLanes& in) {
   const bool own = b.role == Buffer::Role::local && inside(in.loop, b.scope);
   const std::int64_t k = s.at.coef(in.loop.var);
   const bool scatter = varies(s.at, in.loop), combines = s.combine != Combine::set;
-  if (b.role == Buffer::Role::local && !own && b.size <= target_.max_unroll && (k || scatter))
-    return kNever;
+  if (in_registers(b, in) && !own && (k || scatter)) return kNever;
   if (scatter) return (combines ? kMeeting : kGather) * in.width;
   if (own || k == 1) return 1;
   if (k) return (far(b, k) ? kFarScatter : kGather) * in.width;
@@ -220,13 +224,16 @@ int most_live(const Block& b) {
 
 double Lanes::choose(Loop& l, bool in_time) {
   in_time |= l.order == Order::serial;
+  const bool is_long = l.extent > target_.max_unroll;
   double& cost = cycles_[std::size_t(l.var)];
+  long_loops_ += is_long;
   cost = double(l.extent) * choose(l.body, in_time);  // marks the loops inside
+  long_loops_ -= is_long;
   const int w = target_.vector_bytes ? width(l) : 1;
   // A short dimension of something that goes on in time is unrolled into registers: as a vector it would go through
   // memory at every step.
   if (l.order == Order::serial || w < 2 || l.extent < (in_time ? w : 2)) return cost;
-  InLanes in{l, w};
+  InLanes in{l, w, long_loops_ > 0 && !in_time};
   each_node(l.body, [&](const Node& n) {
     if (auto* s = n.as<Store>()) in.stored.push_back(s->buffer);
   });

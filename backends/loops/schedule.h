@@ -46,6 +46,7 @@ class Lanes {
   struct InLanes {  // a loop tried as lanes
     const Loop& loop;
     int width;
+    bool repeated;                     // by long loops, all of them parallel
     double exits = 0;                  // cost of reductions over the lanes, once a loop
     std::vector<const Loop*> inner{};  // around the node that is looked at
     std::vector<int> stored{};         // buffers; sorted
@@ -54,6 +55,7 @@ class Lanes {
   double in_lanes(const Block&, InLanes&);
   double in_lanes(const Load&, const InLanes&);
   double in_lanes(const Store&, InLanes&);
+  bool in_registers(const Buffer&, const InLanes&) const;
   int width(const Loop&) const;
   void number(const Block&, int& next);
   bool inside(const Loop&, Sym) const;
@@ -61,6 +63,7 @@ class Lanes {
 
   const Program& p_;
   const Target& target_;
+  int long_loops_ = 0;  // around the node that is looked at
   struct Position {
     int begin = -1, end = -1;
   };
