@@ -21,7 +21,7 @@ namespace {
 using Axis = std::size_t;
 using Offset = std::int64_t;
 constexpr std::size_t kMost = 16;    // diagonals of an array
-constexpr std::int64_t kSparse = 8;  // an axis is that many times longer than there are diagonals
+constexpr std::int64_t kSparse = 8;  // an axis is that many times longer; at least 2
 
 Axis at(std::int64_t i) { return static_cast<Axis>(i); }
 
