@@ -1141,7 +1141,8 @@ TEST_CASE("passes: the size of gradients") {
   INFO(programs << " programs of " << before << " equations; gradients: " << plain
                 << ", after the passes " << optimized);
   CHECK(programs >= 90);
-  // 2.0 without the derivatives of cummax and cummin, which are associative scans written out.
+  // 2.0 without the derivatives of cummax and cummin, which are associative scans written out: what ties share depends on
+  // the tree of the scan.
   CHECK(double(plain) / double(before) <= 2.05);
   CHECK(double(optimized) / double(before) < 1.7);
 }
