@@ -22,10 +22,6 @@ namespace {
 
 }  // namespace
 
-template <>
-inline constexpr bool is_called<lgamma_code> = true;
-template <>
-inline constexpr bool is_called<digamma_code> = true;
 #define JAXPP_COMPLEX(id) \
   template <>             \
   inline constexpr bool has_complex_form<id##_code> = true;
@@ -66,6 +62,8 @@ JAXPP_LONG(erfc)
 JAXPP_LONG(erf_inv)
 JAXPP_LONG(lgamma)
 JAXPP_LONG(digamma)
+JAXPP_LONG(bessel_i0e)
+JAXPP_LONG(bessel_i1e)
 #undef JAXPP_LONG
 
 std::span<const FormRow> unary_forms() {

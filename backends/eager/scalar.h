@@ -2,7 +2,7 @@
 // numbers.
 //
 // Arithmetic (+, -, unary -), comparisons and bit operations are C++'s; the rest are named
-// functions: those of scalar_code.inc and special_code.inc, which are text for CUDA as well, and
+// functions: those of scalar_code.inc, special_code.inc and incomplete_code.inc, which are text for CUDA as well, and
 // what these stand on: libm and storage. Every one is a single value in, a single value out.
 // Integers wrap (-fwrapv), never trap.  Element types that are stored, not computed in (halves,
 // std::complex), are loaded into what they are computed in and stored back: compute(), store().
@@ -68,14 +68,6 @@ JAXPP_LIBM(nextafter)
 #undef JAXPP_LIBM
 inline float fma(float x, float y, float z) { return __builtin_fmaf(x, y, z); }
 inline double fma(double x, double y, double z) { return __builtin_fma(x, y, z); }
-inline double lgamma(double x) {
-  int sign;
-  return ::lgamma_r(x, &sign);  // not std::lgamma, which writes a global
-}
-inline float lgamma(float x) {
-  int sign;
-  return ::lgammaf_r(x, &sign);
-}
 inline int count_ones(unsigned int x) { return std::popcount(x); }
 inline int count_ones(unsigned long long x) { return std::popcount(x); }
 inline int leading_zeros(unsigned int x) { return std::countl_zero(x); }
@@ -156,6 +148,8 @@ JAXPP_TRIGONOMETRIC(tan)
 #undef JAXPP_TRIGONOMETRIC
 
 #include "backends/eager/special_code.inc"
+
+#include "backends/eager/incomplete_code.inc"
 #undef JAXPP_FN
 #undef JAXPP_MATH
 
