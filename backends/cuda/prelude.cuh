@@ -1,6 +1,7 @@
 // ---- Base
 // What scalar_code.inc stands on: halves as storage, libm's functions for float and double.
 #define JAXPP_FN __device__ __forceinline__
+#define JAXPP_MATH JAXPP_FN
 struct float16 {
   unsigned short bits;
 };
