@@ -12,10 +12,10 @@
 #include "backends/cpu/llvm.h"
 #include "backends/cpu/runtime.h"
 #include "backends/eager/kernels.h"
-#include "jaxpp/ops/elementwise.h"
-#include "jaxpp/ops/params.h"
 #include "jaxpp/jit.h"
 #include "jaxpp/math.h"
+#include "jaxpp/ops/elementwise.h"
+#include "jaxpp/ops/params.h"
 #include "jaxpp/ops/primitives.h"
 
 using namespace jaxpp;
