@@ -259,6 +259,7 @@ Builder::Rule Builder::rule_of(const Primitive& p) {
 #undef COMPARE
       {&select_n_p, &Builder::elementwise},
       {&clamp_p, &Builder::elementwise},
+      {&regularized_incomplete_beta_p, &Builder::elementwise},
       {&convert_element_type_p, &Builder::elementwise},
       {&integer_pow_p, &Builder::elementwise},
       {&round_p, &Builder::elementwise},
