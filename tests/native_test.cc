@@ -23,17 +23,19 @@ namespace {
 
 bool compiled_here() { return native::llvm_available() && !std::getenv("JAXPP_EXECUTOR"); }
 
-/// Memory whose last byte is the last of a page, with a page behind it that must not be touched.
+enum class Side { begin, end };
+/// Memory whose first or last byte is that of a page; the pages before and behind must not be touched.
 class Guarded {
  public:
-  explicit Guarded(std::size_t bytes) : bytes_(bytes) {
+  Guarded(std::size_t bytes, Side side) : bytes_(bytes) {
     const auto page = std::size_t(sysconf(_SC_PAGESIZE));
-    size_ = (bytes + page - 1) / page * page + page;
+    size_ = (bytes + page - 1) / page * page + 2 * page;
     base_ = static_cast<char*>(
         mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     REQUIRE(base_ != MAP_FAILED);
+    mprotect(base_, page, PROT_NONE);
     mprotect(base_ + size_ - page, page, PROT_NONE);
-    data = base_ + size_ - page - bytes;
+    data = side == Side::begin ? base_ + page : base_ + size_ - page - bytes;
     std::memset(data, 0xff, bytes);
   }
   Guarded(const Guarded&) = delete;
@@ -50,23 +52,25 @@ bool same_bits(const Array& a, const Array& b) {
   return a.shape() == b.shape() && !std::memcmp(a.data<char>(), b.data<char>(), bytes_of(a));
 }
 
-// f on arrays, compiled, with every input and output at the end of a page.
+// f on arrays, compiled, with every input and output at the begin of a page, then at the end of one.
 template <class F, class... A>
 void check_guarded(F f, const A&... x) {
   const Array want = f(x...);
   const auto c = jit(f).compile(x...);
-  std::vector<std::unique_ptr<Guarded>> in;
-  std::vector<const void*> from;
-  for (const Array& a : {Array(x)...}) {
-    in.push_back(std::make_unique<Guarded>(bytes_of(a)));
-    std::memcpy(in.back()->data, a.data<char>(), bytes_of(a));
-    from.push_back(in.back()->data);
+  for (Side side : {Side::begin, Side::end}) {
+    std::vector<std::unique_ptr<Guarded>> in;
+    std::vector<const void*> from;
+    for (const Array& a : {Array(x)...}) {
+      in.push_back(std::make_unique<Guarded>(bytes_of(a), side));
+      std::memcpy(in.back()->data, a.data<char>(), bytes_of(a));
+      from.push_back(in.back()->data);
+    }
+    Guarded out(bytes_of(want), side);
+    void* to[] = {out.data};
+    c.call(from.data(), to);
+    const Array got = Array::view(want.dtype(), want.shape(), out.data, nullptr, nullptr);
+    CHECK(allclose(got, want, 1e-5, 1e-6));
   }
-  Guarded out(bytes_of(want));
-  void* to[] = {out.data};
-  c.call(from.data(), to);
-  const Array got = Array::view(want.dtype(), want.shape(), out.data, nullptr, nullptr);
-  CHECK(allclose(got, want, 1e-5, 1e-6));
 }
 
 }  // namespace

@@ -300,6 +300,7 @@ void Generator::work_items(const loops::Loop& l) {
     w_.call(part, kNothing, args);
     return;
   }
+  out_.parallel = true;
   const V args[] = {w_.parameter(0), part, ir::i64(chunks)};
   w_.call(slot(kParallelSlot), kNothing, args);
 }
