@@ -962,7 +962,7 @@ parallel i0 < 1000000
   %1: f32 = sin %0
   y0[i0] = %1
 )",
-              {.max_chunks = 64}) == "\nparallel i0 < 1000000 lanes 16 grain 16144\n");
+              {.max_chunks = 64}) == "\nparallel i0 < 1000000 lanes 64 x4 grain 16192\n");
 }
 
 TEST_CASE("chunks: loops inside of what runs one after the other") {
@@ -987,7 +987,7 @@ serial i0 < 10
   const Target t{.max_chunks = 4};
   const std::string loops = marks(text, t);
   INFO(loops);
-  CHECK(loops.find(" < 1000000 lanes 16 x2 grain 250000 chunk i3\n") != std::string::npos);
+  CHECK(loops.find(" < 1000000 lanes 32 x4 grain 250016 chunk i3\n") != std::string::npos);
   Program plain = loop_program(text), p = plain;
   schedule(p, t);
   plan_memory(p);

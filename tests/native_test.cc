@@ -295,6 +295,35 @@ TEST_CASE("native: sums of columns") {
       jit([](Array v) { return std::pair(v * 2, 1 - sum(v * 2, 0)); }).compile(x).loops();
   CHECK(text.find("< 4000 lanes") == std::string::npos);
 }
+TEST_CASE("native: sums beside those of other work items") {
+  // Rows of 3 sums, which the lanes of an inner loop share; and sums that lie a row apart, between those of other rows.
+  const std::int64_t n = 512;
+  const Array x = random::normal(random::key(1), {n, 3}), m = random::uniform(random::key(2), {n});
+  const auto force = [](Array p, Array w) {
+    const Array d = p(None) - p(All, None);
+    const Array r2 = sum(d * d, -1) + 0.01f;
+    return einsum("ijk,ij,j->ik", d, pow(r2, -1.5f), w);
+  };
+  const auto turned = [&](Array p, Array w) { return transpose(force(p, w)); };
+  const auto gradient = [&](Array p, Array w) {
+    return grad<0, 1>([&](Array q, Array v) { return sum(sin(force(q, v))); })(p, w);
+  };
+  const auto same = [&](auto f) {
+    const auto compiled = jit(f);
+    set_num_threads(1);
+    const std::vector<Array> one = tree_leaves(compiled(x, m));
+    set_num_threads(4);
+    for (int i = 0; i < 50; ++i) {
+      const std::vector<Array> four = tree_leaves(compiled(x, m));
+      for (std::size_t k = 0; k < one.size(); ++k) REQUIRE(bool(all(one[k] == four[k])));
+    }
+  };
+  const int before = num_threads();
+  same(force);
+  same(turned);
+  same(gradient);
+  set_num_threads(before);
+}
 TEST_CASE("native: what a callback throws leaves generated code") {
   const auto f = jit([](Array x) {
     return scan(

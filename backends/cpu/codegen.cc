@@ -148,10 +148,12 @@ void Generator::part(const Part& p) {
   forks_ = false;
   begin(p.name, 3);
   for (const auto& [s, crossing] : p.captured) take(s, crossing);
-  if (l.marks.grain)
+  part_ = l.marks.grain ? &l : nullptr;
+  if (part_)
     work_item(l, w_.parameter(2));
   else
     loop(l, ir::i64(0), ir::i64(l.extent));
+  part_ = nullptr;
   end();
   part_scratch_ = std::max(part_scratch_, most_scratch_);
 }

@@ -139,6 +139,8 @@ class Generator {
   /// known.
   std::optional<std::pair<Affine, std::int64_t>> span(const std::vector<Affine>& moving,
                                                       const std::unordered_set<Sym>& inside) const;
+  /// Whether so many elements from `first` are this work item's alone, if the places in them that it means are.
+  bool apart(const Affine& first, std::int64_t size) const;
   void close_accumulators(const Opened&);
   void store_run(int buffer, const Accumulator&);
   Element combined(Combine, const Element& a, const Element& b);
@@ -210,7 +212,8 @@ class Generator {
     std::vector<std::pair<Sym, Crossing>> captured;
   };
   std::vector<Part> parts_;
-  bool apart_ = false;                                // top-level loops are functions of their own
+  const loops::Loop* part_ = nullptr;  // the loop whose chunks the function being written runs
+  bool apart_ = false;                 // top-level loops are functions of their own
   std::unordered_map<Sym, std::vector<int>> locals_;  // buffers, by the loop that owns them
 
   // ---- Of the function that is being written

@@ -3,7 +3,9 @@
 // A combining store whose place does not move in a loop goes to an accumulator while the loop runs: one vector, whose
 // lanes are joined in a fixed order behind it.  Where the place moves with loops inside, lanes get an array of vectors.
 // Where it moves only with a loop in lanes inside, of one step, the accumulator is the vector of its places.
+#include <cstdlib>
 #include <set>
+#include <utility>
 #include "backends/cpu/codegen_function.h"
 
 namespace jaxpp::native {
@@ -39,6 +41,21 @@ std::optional<std::pair<Affine, std::int64_t>> Generator::span(const std::vector
     all = {std::min(all.lo, r.lo), std::max(all.hi, r.hi)};
   }
   return std::pair(fixed + Affine(all.lo), all.hi - all.lo + 1);
+}
+
+// Others run at the same time with another chunk, and so with other iterations.  What an array of vectors covers beside the
+// places that are meant is written back as it was, which must not be over somebody else's sum.
+bool Generator::apart(const Affine& first, std::int64_t size) const {
+  if (!part_) return true;
+  std::int64_t distance = 0;
+  Affine rest;
+  for (const Affine::Term& t : first.terms)
+    if (t.sym != part_->var && t.sym != part_->marks.chunk)
+      rest += Affine::of(t.sym, t.k);
+    else if (std::exchange(distance, std::abs(t.k)))
+      return false;
+  const loops::Interval r = loops::interval(rest, intervals_);
+  return r.hi - r.lo + size <= distance;
 }
 
 Element Generator::identity(Combine c, DType d) const { return constant(loops::identity(c, d)); }
@@ -172,6 +189,9 @@ Generator::Opened Generator::open_accumulators(const loops::Loop& l) {
       loops::Buffer part{.role = b.role, .name = {}, .dtype = b.dtype, .size = b.size};
       const auto touched = span(u.places, variables);
       if (touched) part.size = touched->second;
+      if (b.role != loops::Buffer::Role::local &&
+          !apart(touched ? touched->first : Affine(), part.size))
+        continue;
       if (part.size * lanes_ * std::int64_t(width(b.dtype)) > kMostArrayBytes) continue;
       Accumulator a{.slot = allocate(part, lanes_),
                     .combine = how,

@@ -71,6 +71,8 @@ struct NativeProgram::Impl {
     try {
       host::parallel_for(chunks, [&](std::int64_t chunk) {
         host::Frame frame(of(&state).generated.scratch);
+        if (of(&state).poison) [[unlikely]]
+          std::memset(frame.data, 0xff, of(&state).generated.scratch);
         State own = state;
         std::jmp_buf exit;
         own.exit = &exit;
