@@ -2,11 +2,13 @@
 #include "backends/cpu/native.h"
 #include <sys/mman.h>
 #include <unistd.h>
+#include <barrier>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 #include "backends/cpu/codegen.h"
 #include "backends/loops/interpret.h"
@@ -323,6 +325,43 @@ TEST_CASE("native: sums beside those of other work items") {
   same(turned);
   same(gradient);
   set_num_threads(before);
+}
+TEST_CASE("native: threads compile and call the same functions at the same time") {
+  const Array x = random::normal(random::key(1), {300, 64}),
+              w = random::normal(random::key(2), {64, 64});
+  const auto work = jit([](Array a, Array b) { return sum(tanh(matmul(a, b)) * a, 0); });
+  const auto gradient = jit([](Array a, Array b) {
+    return grad<0, 1>([](Array p, Array q) { return sum(sin(matmul(p, q))); })(a, b);
+  });
+  const auto loop = jit([](Array a, Array b) {
+    return scan([&](Array s, Array row) { return std::pair(tanh(matmul(s, b)) + row, sum(s)); },
+                zeros({64}), a);
+  });
+  const auto sorted = jit([](Array a, Array b) { return std::pair(sort(a, 0), max(b) + a); });
+  constexpr std::size_t kThreads = 16, kRounds = 3;
+  const int before = num_threads();
+  std::vector<std::vector<Array>> results[4];
+  for (auto& r : results) r.resize(kThreads * kRounds);
+  std::barrier start(std::ptrdiff_t{kThreads});
+  std::vector<std::thread> threads;
+  for (std::size_t t = 0; t < kThreads; ++t)
+    threads.emplace_back([&, t] {
+      start.arrive_and_wait();
+      for (std::size_t k = 0; k < kRounds; ++k)
+        for (std::size_t i = 0; i < 4; ++i) {
+          const std::size_t which = (i + t) % 4, at = t * kRounds + k;
+          set_num_threads(int(1 + (t + k) % 4));
+          results[which][at] = which == 0   ? tree_leaves(work(x, w))
+                               : which == 1 ? tree_leaves(gradient(x, w))
+                               : which == 2 ? tree_leaves(loop(x, w))
+                                            : tree_leaves(sorted(x, w));
+        }
+    });
+  for (auto& t : threads) t.join();
+  set_num_threads(before);
+  for (const auto& r : results)
+    for (const auto& leaves : r)
+      for (std::size_t k = 0; k < leaves.size(); ++k) CHECK(bool(all(leaves[k] == r[0][k])));
 }
 TEST_CASE("native: what a callback throws leaves generated code") {
   const auto f = jit([](Array x) {
