@@ -8,7 +8,7 @@ namespace {
   struct id##_code {                                                      \
     static constexpr internal::Domain domain = internal::Domain::domain_; \
     static constexpr internal::Result result = internal::Result::result_; \
-    static constexpr bool is_stored = &id##_p == &copy_p;                 \
+    static constexpr bool is_stored = std::string_view(#id) == "copy";    \
     template <class T>                                                    \
     static auto f(T x) {                                                  \
       using namespace internal::scalar;                                   \
