@@ -128,7 +128,9 @@ TEST_CASE("memory: the peak of a chain of 1000 layers is what the plan says") {
       u = used([&] { compiled(x, w); });
     }).join();  // a thread without scratch memory of its own
     INFO("planned " << m.temporaries << " + " << m.outputs << ", measured " << u.bytes);
+#ifndef __SANITIZE_ADDRESS__  // which does not tell this file's operator new of all memory
     CHECK(u.bytes >= m.temporaries);
+#endif
     CHECK(u.bytes <= m.temporaries + m.outputs + (1 << 17));
   };
   SECTION("forward: two layers at a time") { check(deep, 2, 0); }

@@ -64,7 +64,7 @@ void check_product(std::int64_t count, ProductSizes s, bool a_rows, bool b_rows,
     Threads scope(3);
     products<T>(count, a.view, b.view, again.data(), s);
   }
-  CHECK(std::memcmp(y.data(), again.data(), y.size() * sizeof(T)) == 0);
+  CHECK((y.empty() || std::memcmp(y.data(), again.data(), y.size() * sizeof(T)) == 0));
   double worst = 0;
   for (std::int64_t p = 0; p < count; ++p)
     for (std::int64_t i = 0; i < s.m; i += 1 + s.m / 50)

@@ -213,7 +213,7 @@ void Array::read_all(DType want, void* out, Loc loc) const {
   if (!concrete()) not_concrete(*this, "to_vector", loc);
   internal::Scope none(nullptr);
   Array a = dtype() == want ? *this : lax::convert_element_type(*this, want, loc);
-  std::memcpy(out, a.data<char>(), std::size_t(a.size()) * width(want));
+  if (a.size()) std::memcpy(out, a.data<char>(), std::size_t(a.size()) * width(want));
 }
 
 }  // namespace jaxpp

@@ -275,7 +275,8 @@ void dynamic_slice_batch(BatchRule& r) {
                    .unique_indices = true};
     const Array index = stack_starts(starts, r.axis + 1, r.size);
     const int axis[] = {r.axis[0], 0};
-    BatchRule g{gather_p, Borrowed(r.x[0], index), axis, r.size, r.axis_name, p, r.y, r.y_axis};
+    const Borrowed operands(r.x[0], index);
+    BatchRule g{gather_p, operands, axis, r.size, r.axis_name, p, r.y, r.y_axis};
     return gather_batch(g);
   }
   const int axis = r.axis[0];
