@@ -206,6 +206,28 @@ TEMPLATE_TEST_CASE("large factorisations in rows", "[lapack]", float, double, st
     for (int i = 0; i < k; ++i) a.row(i).swap(a.row(pivots[std::size_t(i)]));
     close<T>(l * u, a);
   }
+  for (const int n : {1, 128, 129, 300})
+    for (const bool lower : {true, false})
+      for (const double scale : {1.0, 1e-30, 1e30}) {
+        const Dense<T> g = random<T>(n, n, 10), a = g + g.adjoint();
+        Dense<T> half = a * T(Real<T>(scale)), three;
+        if (lower)
+          half.template triangularView<Eigen::StrictlyUpper>().setConstant(T(NAN));
+        else
+          half.template triangularView<Eigen::StrictlyLower>().setConstant(T(NAN));
+        three = half;
+        Dense<Real<T>> w(n, 1), again(n, 1);
+        jaxpp::set_num_threads(1);
+        REQUIRE(eigh(lower, n, half.data(), w.data()));
+        jaxpp::set_num_threads(3);
+        REQUIRE(eigh(lower, n, three.data(), again.data()));
+        CHECK(half == three);
+        CHECK(w == again);
+        CHECK(std::is_sorted(w.data(), w.data() + n));
+        w /= Real<T>(scale);
+        close<T>(a * half, half * w.col(0).asDiagonal().toDenseMatrix().template cast<T>());
+        close<T>(half.adjoint() * half, identity<T>(n));
+      }
   jaxpp::set_num_threads(before);
 }
 TEST_CASE("who computes matrices is said", "[lapack]") {

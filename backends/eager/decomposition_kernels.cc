@@ -7,6 +7,7 @@
 #include <Eigen/LU>
 #include <cmath>
 #include "backends/eager/strided.h"
+#include "backends/host/factor.h"
 #include "backends/host/lapack.h"
 #include "backends/host/pool.h"
 
@@ -174,8 +175,7 @@ void eigh_kernel(Args x, Params params, Array* y) {
       Columns<T> a(n, n);
       a.read(in);
       std::vector<R> values(std::size_t(n + 1));
-      if (!finite(in, n * n) ||
-          !host::syevd(true, p.lower, n, a.data.data(), std::max<Index>(n, 1), values.data())) {
+      if (!finite(in, n * n) || !host::eigh(p.lower, n, a.data.data(), values.data())) {
         fill_nan(v, n * k);
         fill_nan(w, k);
         return;

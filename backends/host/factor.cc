@@ -3,10 +3,12 @@
 //   [ a11  .  ]            l11 = chol(a11),  l21 = a21 l11^-H,  a22 -= l21 l21^H     (below the diagonal)
 //   [ a21 a22 ]   or, lu:  panel [a11; a21] with its row exchanges,  u12 = l11^-1 a12,  a22 -= l21 u12
 //
-// and the same again for a22.  Most of the time is in the last step.
+// and the same again for a22.  Most of the time is in the last step.  (At the end: eigenvalues.)
 #include "backends/host/factor.h"
 #include <algorithm>
+#include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 #include "backends/host/lapack.h"
 #include "backends/host/pool.h"
@@ -120,9 +122,68 @@ void lu(std::int64_t m, std::int64_t n, T* a, std::int32_t* pivots) {
   }
 }
 
-#define JAXPP_INSTANTIATE(T)                \
-  template bool cholesky(std::int64_t, T*); \
-  template void lu(std::int64_t, std::int64_t, T*, std::int32_t*);
+// syevd in its three steps: a = q t q^H with t tridiagonal, t = z w z^T, vectors q z.  The last is divided by columns.
+template <class T>
+bool eigh(bool lower, std::int64_t n, T* a, Real<T>* w) {
+  using R = Real<T>;
+  constexpr std::int64_t kColumns = 128;
+  const bool fits = n * n <= std::numeric_limits<int>::max();
+  const Lapack<T>* l = n > kColumns && fits ? lapack<T>() : nullptr;
+  if (!l) return syevd(true, lower, n, a, n, w);
+
+  // Squares must not overflow or vanish: as in syevd.
+  R largest = 0;
+  for (std::int64_t j = 0; j < n; ++j)
+    for (std::int64_t i = lower ? j : 0; i < (lower ? n : j + 1); ++i)
+      largest = std::max(largest, std::abs(a[i + j * n]));
+  const R least = std::sqrt(std::numeric_limits<R>::min() / std::numeric_limits<R>::epsilon());
+  R scale = 1;
+  if (largest > 0 && largest < least) scale = least / largest;
+  if (largest > 1 / least) scale = 1 / least / largest;
+  if (scale != 1)
+    for (std::int64_t i = 0; i < n * n; ++i) a[i] *= scale;
+
+  const int size = int(n);
+  const char* uplo = lower ? "L" : "U";
+  const auto room = std::size_t(n);
+  int info = 0;
+  std::vector<R> off_diagonal(room);
+  std::vector<T> tau(room), work(room * kBlock);
+  int length = int(work.size());
+  l->hetrd(uplo, &size, a, &size, w, off_diagonal.data(), tau.data(), work.data(), &length, &info,
+           1);
+  if (info) return false;
+
+  std::vector<R> z(room * room), reals(1 + 4 * room + room * room);
+  std::vector<int> ints(3 + 5 * room);
+  const int num_reals = int(reals.size()), num_ints = int(ints.size());
+  l->stedc("I", &size, w, off_diagonal.data(), z.data(), &size, reals.data(), &num_reals,
+           ints.data(), &num_ints, &info, 1);
+  if (info) return false;
+  if (scale != 1)
+    for (std::int64_t i = 0; i < n; ++i) w[i] /= scale;
+
+  std::vector<T> vectors;
+  if constexpr (is_complex_v<T>)
+    vectors.assign(z.begin(), z.end());
+  else
+    vectors = std::move(z);
+  parallel_ranges(n, kColumns, [&](std::int64_t begin, std::int64_t end) {
+    const int columns = int(end - begin);
+    std::vector<T> mine(std::size_t(columns) * kBlock + 65 * 64);  // unmtr's own block and factor
+    const int own = int(mine.size());
+    int failed = 0;
+    l->unmtr("L", uplo, "N", &size, &columns, a, &size, tau.data(), vectors.data() + begin * n,
+             &size, mine.data(), &own, &failed, 1, 1, 1);
+  });
+  std::copy(vectors.begin(), vectors.end(), a);
+  return true;
+}
+
+#define JAXPP_INSTANTIATE(T)                                       \
+  template bool cholesky(std::int64_t, T*);                        \
+  template void lu(std::int64_t, std::int64_t, T*, std::int32_t*); \
+  template bool eigh(bool, std::int64_t, T*, Real<T>*);
 JAXPP_INSTANTIATE(float)
 JAXPP_INSTANTIATE(double)
 JAXPP_INSTANTIATE(std::complex<float>)

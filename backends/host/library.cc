@@ -138,12 +138,15 @@ const Lapack<T>* lapack() {
     find(l.getrf, name<T>("getrf"));
     find(l.geqrf, name<T>("geqrf"));
     find(l.orgqr, name<T>(c ? "ungqr" : "orgqr"));
+    find(l.hetrd, name<T>(c ? "hetrd" : "sytrd"));
+    find(l.stedc, name<Real<T>>("stedc"));
+    find(l.unmtr, name<T>(c ? "unmtr" : "ormtr"));
     find(l.syevd, name<T>(c ? "heevd" : "syevd"));
     find(l.gesdd, name<T>("gesdd"));
     return l;
   }();
   const bool whole = blas<T>() && found.potrf && found.getrf && found.geqrf && found.orgqr &&
-                     found.syevd && found.gesdd;
+                     found.hetrd && found.stedc && found.unmtr && found.syevd && found.gesdd;
   return whole ? &found : nullptr;
 }
 template const Blas<float>* blas<float>();

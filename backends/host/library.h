@@ -52,6 +52,14 @@ struct Lapack {
   void (*geqrf)(Int m, Int n, T* a, Int lda, T* tau, T* work, Int lwork, int* info) = nullptr;
   void (*orgqr)(Int m, Int n, Int k, T* a, Int lda, const T* tau, T* work, Int lwork,
                 int* info) = nullptr;  // ungqr
+  void (*hetrd)(Text uplo, Int n, T* a, Int lda, Real<T>* d, Real<T>* e, T* tau, T* work, Int lwork,
+                int* info, Length) = nullptr;  // sytrd
+  void (*stedc)(Text compz, Int n, Real<T>* d, Real<T>* e, Real<T>* z, Int ldz, Real<T>* work,
+                Int lwork, int* iwork, Int liwork, int* info,
+                Length) = nullptr;  // of real matrices
+  void (*unmtr)(Text side, Text uplo, Text trans, Int m, Int n, const T* a, Int lda, const T* tau,
+                T* c, Int ldc, T* work, Int lwork, int* info, Length, Length,
+                Length) = nullptr;  // ormtr
   // The arguments of complex matrices differ from those of real ones (lapack.cc).
   void* syevd = nullptr;  // heevd
   void* gesdd = nullptr;
