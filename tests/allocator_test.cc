@@ -1,4 +1,5 @@
 // allocator_test.cc -- blocks of large arrays: never twice at a time, kept within bounds, given back, counted.
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -199,4 +200,24 @@ TEST_CASE("allocator: a child process goes on", "[memory]") {
   int status = 1;
   ::waitpid(child, &status, 0);
   CHECK(status == 0);
+}
+
+TEST_CASE("allocator: pages that must not be touched", "[memory]") {
+  constexpr std::size_t bytes = 4096 * 3;  // whole pages: both neighbours are guarded
+  auto* const p = static_cast<volatile char*>(internal::guarded_new(bytes));
+  CHECK(p[0] == char(0xff));
+  CHECK(p[bytes - 1] == char(0xff));
+  for (const std::ptrdiff_t outside : {std::ptrdiff_t(-1), std::ptrdiff_t(bytes)}) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::signal(SIGSEGV, SIG_DFL);
+      p[outside] = 1;
+      ::_exit(0);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    CHECK(WIFSIGNALED(status));
+  }
+  internal::guarded_delete(const_cast<char*>(p), bytes);
+  CHECK_THROWS_AS(internal::guarded_new(std::size_t(1) << 60), Error);
 }

@@ -15,7 +15,10 @@ constexpr std::size_t kKept = std::size_t(256) << 20;  // bytes that a thread ke
 
 void release(Stack::Chunk*& c) {
   Stack::Chunk* const below = c->below;
-  ::operator delete(c, std::align_val_t(kAlign));
+  if (internal::guard_pages())
+    internal::guarded_delete(c, c->bytes);
+  else
+    ::operator delete(c, std::align_val_t(kAlign));
   c = below;
 }
 // Apart from the stack, so that reaching that costs nothing.
@@ -33,6 +36,11 @@ void Stack::use(Chunk* c) {
   end = c ? c->end() : nullptr;
 }
 void Stack::grow(std::size_t bytes) {
+  if (internal::guard_pages()) {  // a chunk for each frame, that ends where the frame ends
+    auto* c = static_cast<Chunk*>(internal::guarded_new(kAlign + bytes));
+    *c = {chunk, kAlign + bytes};
+    return use(c);
+  }
   static thread_local StackGuard guard;
   (void)&guard;
   const std::size_t n = aligned(
@@ -53,7 +61,8 @@ void Stack::grow(std::size_t bytes) {
 }
 void Stack::shrink(Chunk* to, char* to_top) {
   Chunk* const largest = chunk;
-  if ((to && (to->below || to_top != to->begin())) || largest->bytes > kKept) {
+  if ((to && (to->below || to_top != to->begin())) || largest->bytes > kKept ||
+      internal::guard_pages()) {
     while (chunk != to) release(chunk);
     use(to);
     top = to_top;

@@ -298,6 +298,45 @@ void* system_new_or_release(SizeClass c) {
 
 }  // namespace
 
+// ---- Pages that must not be touched
+namespace {
+enum class Guard { none, begin, end };
+Guard guard() {
+  static const Guard asked = [] {
+    const char* v = std::getenv("JAXPP_GUARD");
+    if (!v || !*v || std::strcmp(v, "0") == 0) return Guard::none;
+    return std::strcmp(v, "begin") == 0 ? Guard::begin : Guard::end;
+  }();
+  return asked;
+}
+std::size_t page_size() {
+  static const auto size = std::size_t(::sysconf(_SC_PAGESIZE));
+  return size;
+}
+std::size_t whole_pages(std::size_t bytes) {
+  return (bytes + page_size() - 1) / page_size() * page_size();
+}
+}  // namespace
+
+bool guard_pages() { return guard() != Guard::none; }
+void* guarded_new(std::size_t bytes) {
+  const std::size_t page = page_size(), size = whole_pages(bytes);
+  void* const all = bytes <= std::size_t(1) << kMostBits
+                        ? ::mmap(nullptr, size + 2 * page, PROT_NONE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+                        : MAP_FAILED;
+  char* const usable = static_cast<char*>(all) + page;
+  if (all == MAP_FAILED || (size > 0 && ::mprotect(usable, size, PROT_READ | PROT_WRITE) != 0))
+    no_memory(bytes);
+  std::memset(usable, 0xff, size);
+  return guard() == Guard::begin ? usable : usable + size - bytes;
+}
+void guarded_delete(void* p, std::size_t bytes) noexcept {
+  const std::size_t page = page_size(), size = whole_pages(bytes);
+  char* const usable = static_cast<char*>(p) - (guard() == Guard::begin ? 0 : size - bytes);
+  ::munmap(usable - page, size + 2 * page);
+}
+
 void use_huge_pages(void* p, std::size_t bytes) noexcept {
   const auto begin = (reinterpret_cast<std::uintptr_t>(p) + kHugePage - 1) / kHugePage * kHugePage;
   const auto end = (reinterpret_cast<std::uintptr_t>(p) + bytes) / kHugePage * kHugePage;

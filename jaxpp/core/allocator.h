@@ -26,6 +26,13 @@ namespace internal {
 void* large_new(std::size_t bytes);
 void large_delete(void* p, std::size_t bytes) noexcept;
 
+/// JAXPP_GUARD=1 in the environment, to find what touches memory beside its own: every array (of more than 16 bytes) and
+/// all working memory of a call ends where a page begins that must not be touched, and starts filled with ones (NaN).
+/// JAXPP_GUARD=begin: the page before must not be touched.
+bool guard_pages();
+void* guarded_new(std::size_t bytes);  // aligned for elements only.  Throws as large_new
+void guarded_delete(void* p, std::size_t bytes) noexcept;
+
 inline constexpr std::size_t kHugePage = 2 << 20;
 /// Asks for huge pages, which are touched first 10 to 16 times faster, where whole ones fit.
 void use_huge_pages(void* p, std::size_t bytes) noexcept;

@@ -88,6 +88,8 @@ struct PoolGuard {  // see Pool: runs when the thread ends
 };
 int size_class(std::size_t bytes) { return bytes <= 64 ? 0 : std::bit_width(bytes - 1) - 6; }
 void buffer_delete(void* p, std::size_t bytes) {
+  if (guard_pages()) [[unlikely]]
+    return guarded_delete(p, bytes);
   int c = size_class(bytes);
   if (c < Pool::kClasses)
     pool_give(p, c);
@@ -105,6 +107,8 @@ void* pool_refill(int c) {
   return ::operator new(std::size_t(64) << c, kAlign);
 }
 void* buffer_new(std::size_t bytes) {
+  if (guard_pages()) [[unlikely]]
+    return guarded_new(bytes);
   int c = size_class(bytes);
   return c < Pool::kClasses ? pool_take(c) : large_new(bytes);
 }
