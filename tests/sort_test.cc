@@ -58,7 +58,7 @@ struct Threads {
 TEMPLATE_TEST_CASE("sort is stable, NaNs last", "[sort]", float, double, std::int8_t, std::uint16_t,
                    std::int32_t, std::uint32_t, std::int64_t, std::uint64_t) {
   using T = TestType;
-  for (const int threads : {1, 3}) {
+  for (const int threads : {1, 2, 5}) {
     Threads scope(threads);
     for (const Shape& shape : {Shape{1},
                                {2},
@@ -97,6 +97,17 @@ TEMPLATE_TEST_CASE("sort is stable, NaNs last", "[sort]", float, double, std::in
         CHECK(right);
       }
   }
+}
+TEST_CASE("sort of half precision", "[sort]") {
+  const std::vector<float> data = values<float>(3000);
+  for (const DType d : {f16, bf16})
+    for (const std::int64_t n : {1, 7, 600, 3000}) {
+      const Array x = Array(std::span(data).first(std::size_t(n))).astype(d);
+      const auto bits = [](const Array& a) { return lax::bitcast_convert_type(a, u16); };
+      const Array order = argsort(x.astype(f32));
+      CHECK(array_equal(bits(sort(x)), bits(take(x, order, 0))));
+      CHECK(array_equal(argsort(x), order));
+    }
 }
 TEST_CASE("sort of several operands and keys", "[sort]") {
   for (const int n : {5, 700}) {
