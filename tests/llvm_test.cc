@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "backends/cache/disk_cache.h"
+#include "backends/cpu/ir.h"
 #include "backends/cpu/llvm.h"
 #include "backends/cpu/llvm_codegen.h"
 #include "backends/cpu/llvm_progress.h"
@@ -106,6 +107,49 @@ TEST_CASE("LLVM: text to code", "[llvm]") {
     CHECK(code->find("") == nullptr);
     CHECK(code->size() >= 4096);
     CHECK(stages.link > 0);
+  }
+}
+
+TEST_CASE("LLVM: a program in several modules", "[llvm]") {
+  if (no_llvm()) return;
+  // Six functions that use a seventh, which every module has, and one that calls them all and takes their addresses.
+  native::ir::Writer w;
+  using native::ir::Kind;
+  using native::ir::Type;
+  using native::ir::Value;
+  const Type f64{Kind::f64, 1};
+  const auto function = [&](const std::string& name, std::string_view attributes, auto body) {
+    w.begin(name, f64, {&f64, 1}, attributes);
+    w.ret(body(w.parameter(0)));
+    w.end();
+  };
+  function("half", "internal",
+           [&](Value x) { return w.binary("fmul", x, native::ir::number(Kind::f64, 0.5)); });
+  for (int k = 0; k < 6; ++k)
+    function("f" + std::to_string(k), "", [&](Value x) {
+      for (int i = 0; i <= k; ++i) x = w.binary("fadd", x, native::ir::number(Kind::f64, 1));
+      return w.call("half", f64, {&x, 1});
+    });
+  function("run", "", [&](Value x) {
+    for (int k = 0; k < 6; ++k)
+      x = k % 2 ? w.call("f" + std::to_string(k), f64, {&x, 1})
+                : w.call(w.function("f" + std::to_string(k)), f64, {&x, 1});
+    return x;
+  });
+  double want = 3;
+  for (int k = 0; k < 6; ++k) want = (want + k + 1) / 2;
+  for (std::size_t most : {1, 2, 3, 20}) {
+    const std::vector<std::string> modules = w.modules("nounwind", most);
+    CHECK(modules.size() == std::min<std::size_t>(most, 7));
+    const auto code = native::compile_modules(modules);
+    CHECK(reinterpret_cast<double (*)(double)>(code->find("run"))(3) == want);
+    for (int k = 0; k < 6; ++k) CHECK(code->find("f" + std::to_string(k)));
+    if (most == 1) continue;
+    std::vector<std::string> broken = modules;
+    broken[0] += "define nonsense";
+    CHECK_THAT(message([&] { native::compile_modules(broken); }), Catch::Contains("[E61]"));
+    CHECK_THAT(message([&] { native::compile_modules(std::span(modules).last(1)); }),
+               Catch::Contains("[E62]"));
   }
 }
 

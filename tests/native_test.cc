@@ -131,7 +131,7 @@ TEST_CASE("native: results larger than the caches go past them") {
     loops::Program p = loops::parse(program);
     m.cache_bytes = cache_bytes;
     m.vector_bytes = 64;
-    return native::generate(p, m, true).ir;
+    return native::generate(p, m, true).modules[0];
   };
   const char* copy =
       "in x0: f32[4100]\nout y0: f32[4100]\nparallel i0 < 4100 lanes 16\n  %0 = x0[i0]\n  y0[i0] = "

@@ -21,6 +21,8 @@ constexpr std::size_t kPeel = 48;  // operations of a body that is worth a secon
 constexpr int kElementary = 8;     // weight of what is long enough to be a function
 constexpr std::size_t kMostInline =
     64;  // copies of them in one module: code generation takes longer and longer
+constexpr std::size_t kModule =
+    500;  // instructions that are worth a module: LLVM takes milliseconds for them
 const Type kPointer{Kind::pointer, 1}, kNothing{Kind::nothing, 1}, kI64{Kind::i64, 1};
 
 }  // namespace
@@ -72,14 +74,15 @@ Generator::Generator(const loops::Program& p, const Machine& m, bool contract)
 }
 
 // ---- Functions
-Generated Generator::run() {
+Generated Generator::run(std::size_t most_modules) {
   program();
   for (const Part& p : parts_) part(p);  // they have no parts themselves
   const std::string bits = std::to_string(8 * machine_.vector_bytes);
   const std::string attributes = "nounwind \"prefer-vector-width\"=\"" + bits +
                                  "\" \"min-legal-vector-width\"=\"" + bits + "\"";
   out_.scratch = std::size_t(program_scratch_ + part_scratch_);
-  out_.ir = w_.module(attributes);
+  out_.modules =
+      w_.modules(attributes, std::clamp(out_.instructions / kModule, std::size_t(1), most_modules));
   return std::move(out_);
 }
 
@@ -99,7 +102,7 @@ void Generator::begin(std::string_view name, int parameters) {
   tail_ = mask_ = {};
   blend_ = false;
   const Type types[] = {kPointer, kPointer, kI64};
-  w_.begin(name, Kind::nothing, {types, std::size_t(parameters)}, name == "run" ? "" : "internal");
+  w_.begin(name, Kind::nothing, {types, std::size_t(parameters)}, "");
   target_.runtime = w_.parameter(0);
 }
 void Generator::end() {
@@ -496,8 +499,9 @@ void Generator::node(const loops::Call& c) {
   out_.calls.push_back(&c);
 }
 
-Generated generate(const loops::Program& p, const Machine& m, bool contract) {
-  return Generator(p, m, contract).run();
+Generated generate(const loops::Program& p, const Machine& m, bool contract,
+                   std::size_t most_modules) {
+  return Generator(p, m, contract).run(most_modules);
 }
 
 }  // namespace jaxpp::native

@@ -9,7 +9,8 @@ namespace jaxpp::native {
 using namespace internal;
 
 struct Generated {
-  std::string ir;                         // the function `run` has the type of runtime.h's Entry
+  /// The function `run` has the type of runtime.h's Entry; it is in the last one.  See ir::Writer::modules.
+  std::vector<std::string> modules;
   std::vector<const loops::Call*> calls;  // of kernels: call k of the code is the k-th
   std::vector<BlockCall> blocks;       // operations without a generated form: block k of the code
   std::vector<Array> constants;        // their elements are Runtime::constants
@@ -19,6 +20,8 @@ struct Generated {
 };
 
 /// p is scheduled, has its memory plan, and outlives the result.  contract: products and sums of the program may be fused.
-Generated generate(const loops::Program& p, const Machine&, bool contract);
+/// A long program is divided into at most so many modules.
+Generated generate(const loops::Program& p, const Machine&, bool contract,
+                   std::size_t most_modules = 1);
 
 }  // namespace jaxpp::native

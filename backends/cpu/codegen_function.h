@@ -27,7 +27,7 @@ using loops::Sym;
 class Generator {
  public:
   Generator(const loops::Program&, const Machine&, bool contract);
-  Generated run();
+  Generated run(std::size_t most_modules);
 
  private:
   using V = ir::Value;

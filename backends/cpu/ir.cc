@@ -2,8 +2,11 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <cctype>
 #include <cstdio>
 #include <cstring>
+#include <unordered_map>
+#include <utility>
 
 namespace jaxpp::native::ir {
 namespace {
@@ -94,19 +97,25 @@ void Writer::begin(std::string_view function, Type result, std::span<const Type>
                    std::string_view attributes) {
   outer_.push_back(std::move(f_));
   f_ = {};
-  std::string& s = f_.head;
-  s = "define ";
-  s += attributes;
-  s += attributes.empty() ? "" : " ";
-  put(s, result);
-  s += " @";
-  s += function;
-  s += '(';
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    if (i) s += ", ";
-    put(s, parameters[i]);
-    s += " %p" + std::to_string(i);
-  }
+  f_.name = function;
+  f_.internal = attributes == "internal";
+  const auto start = [&](const char* how, std::string_view more, bool names) {
+    std::string s = how;
+    s += more;
+    s += more.empty() ? "" : " ";
+    put(s, result);
+    s += " @";
+    s += function;
+    s += '(';
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      if (i) s += ", ";
+      put(s, parameters[i]);
+      if (names) s += " %p" + std::to_string(i);
+    }
+    return s;
+  };
+  f_.declaration = start("declare ", "", false) + ")";
+  std::string& s = f_.head = start("define ", attributes, true);
   f_.current = label();
   s += ") #0 {\nb" + std::to_string(f_.current.n) + ":\n";
   f_.parameters.assign(parameters.begin(), parameters.end());
@@ -117,21 +126,92 @@ Value Writer::parameter(int i) const {
 }
 void Writer::end() {
   assert(!f_.open && !f_.in_entry);
-  module_ += f_.head;
-  module_ += f_.entry;
-  module_ += f_.body;
-  module_ += "}\n\n";
+  finished_.push_back({std::move(f_.name), std::move(f_.declaration),
+                       f_.head + f_.entry + f_.body + "}\n\n", f_.instructions, f_.internal});
   f_ = std::move(outer_.back());
   outer_.pop_back();
 }
-std::string Writer::module(std::string_view attributes) const {
-  std::string s;
-  for (auto& d : declarations_) s += d + "\n";
-  s += "\n" + module_;
-  s += "attributes #0 = { ";
-  s += attributes;
-  s += " }\n";
-  return s;
+
+// ---- Modules
+namespace {
+// What a text mentions: the names behind each @.
+std::unordered_set<std::string_view> mentioned(std::string_view text) {
+  std::unordered_set<std::string_view> names;
+  const auto of_name = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.';
+  };
+  for (std::size_t at = text.find('@'); at != text.npos; at = text.find('@', at)) {
+    const std::size_t begin = ++at;
+    while (at < text.size() && of_name(text[at])) ++at;
+    names.insert(text.substr(begin, at - begin));
+  }
+  return names;
+}
+}  // namespace
+
+std::string Writer::module(std::string_view attributes) const { return modules(attributes, 1)[0]; }
+std::vector<std::string> Writer::modules(std::string_view attributes, std::size_t most) const {
+  const std::size_t n = finished_.size();
+  std::unordered_map<std::string_view, std::size_t> by_name;
+  for (std::size_t i = 0; i < n; ++i) by_name[finished_[i].name] = i;
+  std::vector<std::unordered_set<std::string_view>> uses(n);
+  for (std::size_t i = 0; i < n; ++i) uses[i] = mentioned(finished_[i].text);
+
+  // The longest first, each to the module that is shortest so far.
+  std::vector<std::size_t> length(most), module_of(n, most - 1), order;
+  for (std::size_t i = 0; i < n; ++i) {
+    if (finished_[i].internal) continue;
+    const bool last = std::any_of(uses[i].begin(), uses[i].end(), [&](std::string_view used) {
+      const auto it = by_name.find(used);
+      return it != by_name.end() && it->second != i && !finished_[it->second].internal;
+    });
+    if (last)
+      length[most - 1] += finished_[i].instructions;
+    else
+      order.push_back(i);
+  }
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return finished_[a].instructions > finished_[b].instructions;
+  });
+  for (std::size_t i : order) {
+    const auto shortest = std::min_element(length.begin(), length.end());
+    *shortest += finished_[i].instructions;
+    module_of[i] = std::size_t(shortest - length.begin());
+  }
+
+  std::vector<std::string> all;
+  for (std::size_t m = 0; m < most; ++m) {
+    std::unordered_set<std::string_view> used;
+    std::vector<char> here(n);
+    const auto add = [&](auto& self, std::size_t i) -> void {
+      if (std::exchange(here[i], 1)) return;
+      for (std::string_view name : uses[i]) {
+        used.insert(name);
+        if (const auto it = by_name.find(name);
+            it != by_name.end() && finished_[it->second].internal)
+          self(self, it->second);
+      }
+    };
+    for (std::size_t i = 0; i < n; ++i)
+      if (!finished_[i].internal && module_of[i] == m) add(add, i);
+    std::string functions;
+    for (std::size_t i = 0; i < n; ++i)
+      if (here[i]) functions += finished_[i].text;
+    if (functions.empty() && m + 1 < most) continue;
+    std::string s;
+    for (const std::string& d : declarations_) {
+      const std::size_t at = d.find('@') + 1;
+      if (used.count(std::string_view(d).substr(at, d.find('(', at) - at))) s += d + "\n";
+    }
+    for (std::size_t i = 0; i < n; ++i)
+      if (!here[i] && used.count(finished_[i].name)) s += finished_[i].declaration + "\n";
+    s += "\n" + functions;
+    s += "attributes #0 = { ";
+    s += attributes;
+    s += " }\n";
+    all.push_back(std::move(s));
+  }
+  return all;
 }
 void Writer::declare(const std::string& text) {
   if (declared_.insert(text).second) declarations_.push_back(text);

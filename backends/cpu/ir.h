@@ -65,6 +65,10 @@ class Writer {
   void end();
   /// The module: declarations, functions, attributes.
   std::string module(std::string_view attributes) const;
+  /// The same functions in at most so many modules, of about equal length, to be compiled at the same time.  Functions with
+  /// the attribute "internal" are in all that use them.  One that uses others which are not is in the last module: what it
+  /// uses and does not find there is in those before.
+  std::vector<std::string> modules(std::string_view attributes, std::size_t most) const;
   /// Instructions written so far in this function.
   std::size_t size() const { return f_.instructions; }
   /// Floating-point additions and multiplications may be contracted to a fused one.
@@ -155,7 +159,8 @@ class Writer {
   bool meet(Value& a, Value& b);
 
   struct Function {
-    std::string head, entry, body;
+    std::string name, declaration, head, entry, body;
+    bool internal = false;
     std::vector<Type> parameters;
     std::uint64_t next = 0;
     std::size_t instructions = 0;
@@ -165,7 +170,12 @@ class Writer {
   };
   Function f_;
   std::vector<Function> outer_;  // functions that are interrupted by others
-  std::string module_;
+  struct Finished {
+    std::string name, declaration, text;
+    std::size_t instructions = 0;
+    bool internal = false;
+  };
+  std::vector<Finished> finished_;
   std::vector<std::string> functions_, declarations_;
   std::unordered_set<std::string> declared_;
   int next_label_ = 0;

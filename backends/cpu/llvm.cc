@@ -1,13 +1,17 @@
 // llvm.cc -- IR text to callable code: the cache, LLVM, then the loader.
 #include "backends/cpu/llvm.h"
 
+#include <algorithm>
 #include <chrono>
+#include <exception>
+#include <vector>
 
 #include "backends/cache/disk_cache.h"
 #include "backends/cpu/llvm_codegen.h"
 #include "backends/cpu/llvm_library.h"
 #include "backends/cpu/llvm_progress.h"
 #include "backends/cpu/object.h"
+#include "backends/host/pool.h"
 #include "jaxpp/core/profile.h"
 
 namespace jaxpp::native {
@@ -16,12 +20,35 @@ namespace {
 constexpr std::size_t kLong =
     128 << 10;  // bytes of text: less is compiled long before a second has passed
 
-ProgressLine::Options progress(const std::string& ir) {
-  return ir.size() < kLong ? ProgressLine::Options{} : ProgressLine::Options::for_user();
+ProgressLine::Options progress(std::size_t bytes) {
+  return bytes < kLong ? ProgressLine::Options{} : ProgressLine::Options::for_user();
 }
-std::string described(const std::string& ir, const CodeOptions& options) {
-  return options.name.empty() ? std::to_string(ir.size() / 1024) + " KiB of code" : options.name;
+std::string described(std::size_t bytes, const CodeOptions& options) {
+  return options.name.empty() ? std::to_string(bytes / 1024) + " KiB of code" : options.name;
 }
+internal::DiskCache& disk_cache() {
+  static auto& cache = *new internal::DiskCache("cpu");
+  return cache;
+}
+
+// Several pieces of code; a function is in one of them.
+class Pieces : public Code {
+ public:
+  explicit Pieces(std::vector<std::shared_ptr<const Code>> pieces) : pieces_(std::move(pieces)) {}
+  void* find(std::string_view function) const override {
+    for (const auto& p : pieces_)
+      if (void* found = p->find(function)) return found;
+    return nullptr;
+  }
+  std::size_t size() const override {
+    std::size_t n = 0;
+    for (const auto& p : pieces_) n += p->size();
+    return n;
+  }
+
+ private:
+  const std::vector<std::shared_ptr<const Code>> pieces_;
+};
 
 }  // namespace
 
@@ -32,7 +59,6 @@ std::shared_ptr<const std::string> object_of(internal::DiskCache& cache, const s
   return cache.get(
       {ir, options.quick ? "quick" : "", kPasses, m.cpu, m.features, find_llvm().identity}, [&] {
         stages.cached = false;
-        const ProgressLine line(described(ir, options), progress(ir));
         return generate(ir, options.quick, Output::object, stages);
       });
 }
@@ -45,17 +71,50 @@ bool llvm_available(std::string* why) {
 
 std::shared_ptr<const Code> compile_ir(const std::string& ir, const CodeOptions& options,
                                        Stages* stages) {
-  static auto& cache = *new internal::DiskCache("cpu");
-  Stages unused;
-  Stages& s = stages ? *stages : unused;
-  s = {};
-  const auto object = object_of(cache, ir, options, s);
+  return compile_modules({&ir, 1}, options, stages);
+}
+std::shared_ptr<const Code> compile_modules(std::span<const std::string> modules,
+                                            const CodeOptions& options, Stages* stages) {
+  using Object = std::shared_ptr<const std::string>;
+  const std::size_t n = modules.size();
+  std::size_t bytes = 0;
+  for (const std::string& ir : modules) bytes += ir.size();
+  std::vector<Stages> of_module(n);
+  std::vector<Object> objects(n);
+  std::vector<std::exception_ptr> errors(n);
+  {
+    const ProgressLine line(described(bytes, options), progress(bytes));
+    host::parallel_for(std::int64_t(n), [&](std::int64_t i) {
+      const auto k = std::size_t(i);
+      try {
+        objects[k] = object_of(disk_cache(), modules[k], options, of_module[k]);
+      } catch (...) {
+        errors[k] = std::current_exception();
+      }
+    });
+  }
+  for (const auto& e : errors)
+    if (e) std::rethrow_exception(e);
+
   const internal::profile::Slice slice("compile", "link");
   const auto start = std::chrono::steady_clock::now();
-  auto code = load_object(*object, options.resolve);
-  s.link =
-      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-  return code;
+  std::vector<std::shared_ptr<const Code>> pieces;
+  const Resolve resolve = [&](std::string_view function) -> void* {
+    for (const auto& p : pieces)
+      if (void* found = p->find(function)) return found;
+    return options.resolve ? options.resolve(function) : nullptr;
+  };
+  for (const Object& o : objects) pieces.push_back(load_object(*o, resolve));
+  if (stages) {
+    const auto total = [](const Stages& s) { return s.parse + s.optimize + s.generate; };
+    *stages =
+        *std::max_element(of_module.begin(), of_module.end(),
+                          [&](const Stages& a, const Stages& b) { return total(a) < total(b); });
+    for (const Stages& s : of_module) stages->cached &= s.cached;
+    stages->link =
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  }
+  return n == 1 ? pieces[0] : std::make_shared<Pieces>(std::move(pieces));
 }
 std::string assembly(const std::string& ir, const CodeOptions& options) {
   Stages s;

@@ -9,7 +9,9 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -40,7 +42,7 @@ struct CodeOptions {
   /// For the progress line of a long compilation: "step (120,000 operations)".
   std::string name = {};
   /// Addresses of functions that the text declares and jaxpp/LLVM's runtime does not have; null for an unknown one.
-  void* (*resolve)(std::string_view function) = nullptr;
+  std::function<void*(std::string_view function)> resolve = nullptr;
 };
 
 /// Machine code in memory, until it is destroyed.
@@ -61,6 +63,10 @@ bool llvm_available(std::string* why = nullptr);
 /// text needs a function that nobody knows.
 std::shared_ptr<const Code> compile_ir(const std::string& ir, const CodeOptions& = {},
                                        Stages* = nullptr);
+/// The same of several modules, over the threads of the pool; functions that the last one needs are in the others.  Stages
+/// are those of the module that takes longest.
+std::shared_ptr<const Code> compile_modules(std::span<const std::string> modules,
+                                            const CodeOptions& = {}, Stages* = nullptr);
 /// The assembly of a module.
 std::string assembly(const std::string& ir, const CodeOptions& = {});
 /// The module as the optimizer leaves it, as text.

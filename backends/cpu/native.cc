@@ -23,6 +23,8 @@ using namespace internal;
 
 // Code generation of a function takes more than linear time at level 2: instructions from which on it is level 0's.
 constexpr std::size_t kLongFunction = 12000, kLongModule = 100000;
+// Compiled at the same time.  Not by the number of threads: code on disk is found by its text.
+constexpr std::size_t kMostModules = 8;
 
 // What a run has beside the program.
 struct State : Runtime {
@@ -102,22 +104,22 @@ NativeProgram::NativeProgram(loops::Program p, bool contract) : impl_(std::make_
   {
     profile::Slice slice("compile", "generate");
     const auto start = std::chrono::steady_clock::now();
-    m.generated = generate(m.program, machine(), contract);
+    m.generated = generate(m.program, machine(), contract, kMostModules);
     m.generate_milliseconds =
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   }
   for (const Array& a : m.generated.constants) m.constants.push_back(a.data<char>());
   for (const loops::Call* c : m.generated.calls) m.calls.emplace_back(*c);
-  m.code = compile_ir(m.generated.ir, m.options(), &m.stages);
+  m.code = compile_modules(m.generated.modules, m.options(), &m.stages);
   m.entry = reinterpret_cast<Entry>(m.code->find("run"));
-  m.generated.ir = {};
+  m.generated.modules = {};
 }
 NativeProgram::~NativeProgram() = default;
 const loops::Program& NativeProgram::program() const { return impl_->program; }
 double NativeProgram::generate_milliseconds() const { return impl_->generate_milliseconds; }
 Stages NativeProgram::stages() const { return impl_->stages; }
 std::string NativeProgram::ir() const {
-  return generate(impl_->program, machine(), impl_->contract).ir;
+  return generate(impl_->program, machine(), impl_->contract).modules[0];
 }
 std::string NativeProgram::assembly() const { return native::assembly(ir(), impl_->options()); }
 

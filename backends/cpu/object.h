@@ -4,6 +4,7 @@
 // are needed at run time are copied into one mapping, written, and then made executable and read-only.  Every offset,
 // size and index of the file is checked, and what is not understood is an Error: a file may be damaged.
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,7 +14,7 @@
 namespace jaxpp::native {
 
 /// The address of a function that an object needs and does not define; null for an unknown one.
-using Resolve = void* (*)(std::string_view function);
+using Resolve = std::function<void*(std::string_view function)>;
 
 /// Whether load_object can work here; if not, why.  There is no loader for this processor, or the system forbids to make
 /// memory executable, as hardened ones do (SELinux, systemd's MemoryDenyWriteExecute, PR_SET_MDWE).  The system is asked
