@@ -18,6 +18,9 @@ namespace jaxpp::lax {
 Array select_n(const Array& which, std::span<const Array> cases, Loc = Loc::current());
 Array select(const Array& pred, const Array& on_true, const Array& on_false, Loc = Loc::current());
 Array clamp(const Array& low, const Array& x, const Array& high, Loc = Loc::current());
+/// The regularized incomplete beta function I_x(a, b); operands of one type.
+Array regularized_incomplete_beta(const Array& a, const Array& b, const Array& x,
+                                  Loc = Loc::current());
 Array convert_element_type(const Array& x, DType,
                            Loc = Loc::current());  // x itself if it has that type
 Array integer_pow(const Array& x, std::int64_t y, Loc = Loc::current());

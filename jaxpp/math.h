@@ -158,6 +158,20 @@ Array digamma(const Array& x, Loc = Loc::current());   ///< the derivative of lg
 Array logistic(const Array& x, Loc = Loc::current());  ///< 1 / (1 + exp(-x))
 Array expit(const Array& x, Loc = Loc::current());     ///< 1 / (1 + exp(-x)) (scipy's name)
 Array logit(const Array& x, Loc = Loc::current());     ///< log(x / (1 - x))
+/// The derivative of order n of digamma, at x; n counts as a constant.
+Array polygamma(const Array& n, const Array& x, Loc = Loc::current());
+/// The Hurwitz zeta function: the sum of 1 / (q + k)^x over k >= 0.  Without a derivative.
+Array zeta(const Array& x, const Array& q, Loc = Loc::current());
+/// The regularized incomplete gamma functions, lower and upper: gammainc(a, x) + gammaincc(a, x) == 1.   a, x >= 0
+Array gammainc(const Array& a, const Array& x, Loc = Loc::current());
+Array gammaincc(const Array& a, const Array& x, Loc = Loc::current());
+/// The regularized incomplete beta function I_x(a, b), 0 <= x <= 1; differentiable in x only.
+Array betainc(const Array& a, const Array& b, const Array& x, Loc = Loc::current());
+/// The modified Bessel functions of the first kind of orders 0 and 1; i0e, i1e: times exp(-|x|).
+Array i0(const Array& x, Loc = Loc::current());
+Array i1(const Array& x, Loc = Loc::current());
+Array i0e(const Array& x, Loc = Loc::current());
+Array i1e(const Array& x, Loc = Loc::current());
 /// x * log(y), and x * log(1 + y); 0 where x is 0, also for y where the logarithm is infinite or
 /// undefined.
 Array xlogy(const Array& x, const Array& y, Loc = Loc::current());

@@ -47,6 +47,10 @@ Array minimum(const Array& x, const Array& y, Loc loc) {
 JAXPP_INEXACT(float_power, pow)
 JAXPP_INEXACT(arctan2, atan2)
 JAXPP_INEXACT(atan2, atan2)
+JAXPP_INEXACT(gammainc, igamma)
+JAXPP_INEXACT(gammaincc, igammac)
+JAXPP_INEXACT(polygamma, polygamma)
+JAXPP_INEXACT(zeta, zeta)
 JAXPP_INEXACT(nextafter, nextafter)
 #undef JAXPP_INEXACT
 
@@ -215,6 +219,14 @@ Array times_log(const char* op, const Array& x, const Array& y, double shift, Lo
 Array xlogy(const Array& x, const Array& y, Loc loc) { return times_log("xlogy", x, y, 0, loc); }
 Array xlog1py(const Array& x, const Array& y, Loc loc) {
   return times_log("xlog1py", x, y, 1, loc);
+}
+Array betainc(const Array& a, const Array& b, const Array& x, Loc loc) {
+  UserLine line(loc);
+  Array operands[] = {inexact(a, "betainc", loc), inexact(b, "betainc", loc),
+                      inexact(x, "betainc", loc)};
+  promote_types_of("betainc", operands, loc);
+  const std::vector<Array> v = broadcast_arrays({operands[0], operands[1], operands[2]}, loc);
+  return lax::regularized_incomplete_beta(v[0], v[1], v[2], loc);
 }
 Array copysign(const Array& x, const Array& y, Loc loc) {
   Array a = x, b = y;

@@ -51,6 +51,8 @@ JAXPP_INEXACT(erfinv, erf_inv)
 JAXPP_INEXACT(lgamma, lgamma)
 JAXPP_INEXACT(gammaln, lgamma)
 JAXPP_INEXACT(digamma, digamma)
+JAXPP_INEXACT(i0e, bessel_i0e)
+JAXPP_INEXACT(i1e, bessel_i1e)
 JAXPP_INEXACT(logistic, logistic)
 JAXPP_INEXACT(expit, logistic)
 JAXPP_INEXACT(fabs, abs)
@@ -67,6 +69,15 @@ Array scaled(const Array& x, double factor, Loc loc) {
 }
 Array falses(const Array& x, Loc loc) { return lax::full(make_type(DType::b1, x.shape()), 0, loc); }
 }  // namespace
+
+Array i0(const Array& x, Loc loc) {
+  UserLine line(loc);
+  return exp(abs(x, loc), loc) * i0e(x, loc);
+}
+Array i1(const Array& x, Loc loc) {
+  UserLine line(loc);
+  return exp(abs(x, loc), loc) * i1e(x, loc);
+}
 
 Array log2(const Array& x, Loc loc) {
   Array y = log(x, loc);

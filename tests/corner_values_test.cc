@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include "jaxpp/jaxpp.h"
+#include "jaxpp/lax.h"
 
 using namespace jaxpp;
 
@@ -99,6 +100,43 @@ TEST_CASE("corner: NaN") {
   V sorted = list(sort(Array{kNan, 2., -kInf, 1., kInf}));
   CHECK(V(sorted.begin(), sorted.end() - 1) == V{-kInf, 1, 2, kInf});
   CHECK(std::isnan(sorted.back()));
+}
+
+TEST_CASE("corner: a sum of one element is that element, a sum of more starts from 0") {
+  const auto negative = [](const Array& y) {
+    bool all = true;
+    for (double v : list(y)) all &= v == 0 && std::signbit(v);
+    return all;
+  };
+  const auto check = [&](auto f, const Array& x, bool expected) {
+    CHECK(negative(f(x)) == expected);
+    CHECK(negative(jit(f)(x)) == expected);
+  };
+  const auto all = [](Array x) { return sum(x); };
+  const auto rows = [](Array x) { return sum(x, 1); };
+  const auto columns = [](Array x) { return sum(x, 0); };
+  for (DType d : {f64, f32, bf16}) {
+    check(all, full({1}, -0.0).astype(d), true);
+    check(rows, full({3, 1}, -0.0).astype(d), true);
+    check(columns, full({1, 3}, -0.0).astype(d), true);
+    check(all, full({3}, -0.0).astype(d), false);
+    check(rows, full({3, 2}, -0.0).astype(d), false);
+    check(columns, full({40, 3}, -0.0).astype(d), false);
+  }
+}
+
+TEST_CASE("corner: the tangents of running extremes at ties") {
+  // As in JAX: halves at each step of the scan in a tree; (x0, x1) and (x2, x3) meet before they meet each other.
+  const Array x{1., 1., 1., 1., 0., 2.};
+  const auto last = [](int i) { return [i](Array v) { return lax::cummax(v, 0, false)(i); }; };
+  CHECK(list(grad(last(1))(x)) == V{0.5, 0.5, 0, 0, 0, 0});
+  CHECK(list(grad(last(2))(x)) == V{0.25, 0.25, 0.5, 0, 0, 0});
+  CHECK(list(grad(last(3))(x)) == V{0.25, 0.25, 0.25, 0.25, 0, 0});
+  CHECK(list(grad(last(5))(x)) == V{0, 0, 0, 0, 0, 1});
+  CHECK(list(jit(grad(last(3)))(x)) == V{0.25, 0.25, 0.25, 0.25, 0, 0});
+  const auto least = [](Array v) { return lax::cummin(v, 0, true)(0); };
+  CHECK(list(grad(least)(Array{3., 1., 1., 2.})) == V{0, 0.5, 0.5, 0});
+  CHECK(list(grad(last(1))(Array{1., kNan, 2.})) == V{0, 0, 0});
 }
 
 TEST_CASE("corner: indices out of range") {

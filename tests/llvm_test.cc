@@ -1,9 +1,11 @@
 // llvm_test.cc -- IR text to code: what it computes, what is said when it cannot be compiled.
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
@@ -23,6 +25,7 @@
 #include "backends/cpu/llvm_progress.h"
 #include "backends/cpu/object.h"
 #include "jaxpp/core/error.h"
+#include "jaxpp/jaxpp.h"
 #include "tests/message.h"
 
 using namespace jaxpp;
@@ -413,6 +416,42 @@ TEST_CASE("LLVM cache: a writer is killed", "[llvm]") {
   }
 }
 
+// ---- Where memory cannot be made executable
+
+namespace {
+// Of linux/prctl.h from Linux 6.3 on.
+constexpr int kSetMdwe = 65;
+constexpr long kRefuseExecGain = 1;
+// From here on the process cannot make memory executable.  False where the kernel (before 6.3) has no such rule.
+bool forbid_executable_memory() { return ::prctl(kSetMdwe, kRefuseExecGain, 0L, 0L, 0L) == 0; }
+}  // namespace
+TEST_CASE("LLVM child: no executable memory", "[.]") {
+  const auto f = jit([](Array x) { return sum(sin(x) * x); });
+  const Array x = linspace(0., 1., 1000), y = linspace(0., 2., 500);
+  const double before = f(x).item<double>();
+  if (!forbid_executable_memory()) return;
+  CHECK_THAT(message([] { compile_ir(axpy(3)); }), Catch::Contains("[E62]"));
+  const std::string said = "/tmp/jaxpp-test-stderr-" + std::to_string(::getpid());
+  std::fflush(stderr);
+  const int old = ::dup(2);
+  REQUIRE(std::freopen(said.c_str(), "w", stderr));
+  const double code = f(x).item<double>();  // what is there stays
+  const Array interpreted = f(y), again = jit([](Array v) { return cos(v) + 1; })(y);
+  std::fflush(stderr);
+  ::dup2(old, 2);
+  const std::string text = read(said);
+  fs::remove(said);
+  CHECK(code == before);
+  CHECK(allclose(interpreted, sum(sin(y) * y)));
+  CHECK(allclose(again, cos(y) + 1));
+  CHECK_THAT(text, Catch::Contains("forbids executable memory"));
+  CHECK(std::count(text.begin(), text.end(), '\n') == 1);
+}
+TEST_CASE("LLVM: without executable memory jit interprets, and says so once", "[llvm]") {
+  if (no_llvm()) return;
+  CHECK(passes("LLVM child: no executable memory", "JAXPP_NUM_THREADS", "2"));
+}
+
 // ---- Without memory
 
 #if defined(__has_feature)
@@ -455,6 +494,51 @@ TEST_CASE("LLVM child: out of memory", "[.]") {
   }
   CHECK(errors > 0);
   CHECK(fine > 0);
+}
+// From no memory to enough: temporaries of the function, then of its parts on other threads, then the threads themselves.
+TEST_CASE("LLVM child: calls without memory", "[.]") {
+  const auto f = jit([](Array x) {
+                   const Array a = sort(x(None) * x(All, None));
+                   return sum(nn::softmax(a) * cumsum(a, 1));
+                 }).compile(linspace(0., 1., 2000));
+  const Array x = linspace(0., 1., 2000);
+  const void* const in[] = {x.data<char>()};
+  int errors = 0, fine = 0;
+  for (double megabytes = 1; megabytes < 2000 && fine < 2; megabytes *= 1.5) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      long pages = 0;
+      std::ifstream("/proc/self/statm") >> pages;
+      const auto limit = rlim_t(double(pages * ::sysconf(_SC_PAGESIZE)) + megabytes * (1 << 20));
+      rlimit r{};
+      ::getrlimit(RLIMIT_AS, &r);
+      const rlimit less{limit, r.rlim_max};
+      ::setrlimit(RLIMIT_AS, &less);
+      double y = 0, again = 0;
+      void *out[] = {&y}, *out_again[] = {&again};
+      bool failed = false;
+      try {
+        f.call(in, out);
+      } catch (const std::exception&) {
+        failed = true;
+      }
+      ::setrlimit(RLIMIT_AS, &r);
+      f.call(in, out_again);  // and it works again
+      ::_exit(failed ? 7 : y == again ? 0 : 8);
+    }
+    int status = 1;
+    ::waitpid(child, &status, 0);
+    INFO(megabytes << " MiB: status " << status);
+    REQUIRE(WIFEXITED(status));
+    REQUIRE((WEXITSTATUS(status) == 7 || WEXITSTATUS(status) == 0));
+    ++(WEXITSTATUS(status) ? errors : fine);
+  }
+  CHECK(errors > 0);
+  CHECK(fine > 0);
+}
+TEST_CASE("LLVM: a call without memory is an error", "[llvm]") {
+  if (no_llvm()) return;
+  CHECK(passes("LLVM child: calls without memory", "JAXPP_NUM_THREADS", "3"));
 }
 TEST_CASE("LLVM: out of memory is an error", "[llvm]") {
   if (no_llvm()) return;

@@ -334,14 +334,14 @@ parallel i0 < 4096
   CHECK(marks(softmax) == R"(
 parallel i0 < 4096
   parallel i1 < 1024 lanes 64 x4
-  parallel i2 < 1024 lanes 32 x2
-  parallel i3 < 1024 lanes 32 x2
+  parallel i2 < 1024 lanes 64 x4
+  parallel i3 < 1024 lanes 64 x4
 )");
   CHECK(marks(softmax, {.vector_bytes = 16}) == R"(
 parallel i0 < 4096
   parallel i1 < 1024 lanes 16 x4
-  parallel i2 < 1024 lanes 8 x2
-  parallel i3 < 1024 lanes 8 x2
+  parallel i2 < 1024 lanes 16 x4
+  parallel i3 < 1024 lanes 16 x4
 )");
   CHECK(marks(softmax, {.vector_bytes = 0}) == R"(
 parallel i0 < 4096
@@ -424,6 +424,25 @@ parallel i0 < 1024
 parallel i0 < 1024 lanes 32 x4
   parallel i1 < 1024
 )");
+}
+
+TEST_CASE("lanes: long chains in long loops have several vectors in flight") {
+  const auto chain = [](int extent, int values) {
+    const std::string n = std::to_string(extent);
+    std::string in, loads, sums;
+    for (int i = 0; i < values; ++i) {
+      const std::string k = std::to_string(i);
+      in += "in x" + k + ": f32[" + n + "]\n";
+      loads += "  %a" + k + " = x" + k + "[i0]\n";
+      sums += "  %b" + k + ": f32 = exp %a" + k + "\n  y0[i0] += %b" + k + "\n";
+    }
+    return marks((in + "out y0: f32[" + n + "]\nparallel i0 < " + n + "\n" + loads + sums).c_str());
+  };
+  CHECK(chain(4096, 2) == "\nparallel i0 < 4096 lanes 64 x4\n");
+  CHECK(chain(4096, 8) ==
+        "\nparallel i0 < 4096 lanes 32 x2\n");  // 16 values are wanted of a vector
+  CHECK(chain(4096, 20) == "\nparallel i0 < 4096 lanes 16\n");
+  CHECK(chain(512, 2) == "\nparallel i0 < 512 lanes 16\n");
 }
 
 TEST_CASE("lanes: loops over time go inside") {
@@ -555,7 +574,7 @@ parallel i0 < 4096
   %2 = x1[%1]
   %3: f32 = sin %2
   y0[i0] = %3
-)") == "\nparallel i0 < 4096 lanes 8\n");
+)") == "\nparallel i0 < 4096 lanes 32 x4\n");
   // A pass of three cannot wait for itself.
   CHECK(marks(R"(
 out y0: f32[3]
@@ -727,6 +746,32 @@ parallel i0 < 1000
     y0[i0] += %1
     y0[i0] max= %1
 )"));
+}
+
+TEST_CASE("sums of short rows are kept in locals") {
+  const auto sums = [](const std::string& start, const std::string& store) {
+    const std::string text = "in x0: f32[3000]\nout y0: f32[33]\nserial i0 < 10\n" + start +
+                             "  serial i2 < 100\n    parallel i3 < 3\n"
+                             "      %1 = x0[300*i0+3*i2+i3]\n      " +
+                             store + "\n";
+    const Program plain = loop_program(text);
+    Program p = plain;
+    schedule(p, {.vector_bytes = 0});
+    plan_memory(p);
+    verify(p);
+    check_equal(plain, p, 5);
+    return print(p);
+  };
+  const std::string start = "  parallel i1 < 3\n    %0: f32 = 0.0\n    y0[3*i0+i1] = %0\n";
+  const std::string local = sums(start, "y0[3*i0+i3] += %1");
+  INFO(local);
+  CHECK(local.find("  local y0_sum2: f32[3]\n") != std::string::npos);
+  CHECK(local.find("      y0_sum2[i3] += ") != std::string::npos);
+  CHECK(local.find("    y0[3*i0+i4] = ") != std::string::npos);
+  // Not other elements, nor what is read meanwhile.
+  CHECK(sums(start, "y0[3*i0+i3+1] += %1").find("_sum") == std::string::npos);
+  CHECK(sums(start, "y0[3*i0-i3+2] += %1").find("_sum") == std::string::npos);
+  CHECK(sums(start, "%2 = y0[3*i0+i3]\n      y0[3*i0+i3] += %2").find("_sum") == std::string::npos);
 }
 
 TEST_CASE("pack: strided loads that inner loops repeat") {
@@ -917,7 +962,51 @@ parallel i0 < 1000000
   %1: f32 = sin %0
   y0[i0] = %1
 )",
-              {.max_chunks = 64}) == "\nparallel i0 < 1000000 lanes 16 grain 16144\n");
+              {.max_chunks = 64}) == "\nparallel i0 < 1000000 lanes 64 x4 grain 16192\n");
+}
+
+TEST_CASE("chunks: loops inside of what runs one after the other") {
+  const std::string text = R"(
+in x0: i64[1000000]
+out y0: i64[1000000]
+out y1: i64[10]
+serial i0 < 10
+  local t0: i64[1]
+  %0: i64 = 0
+  t0[0] = %0
+  %1: i64 = index i0
+  parallel i1 < 1000000
+    %2 = x0[i1]
+    %3: i64 = mul %2 %1
+    t0[0] += %3
+    %4: i64 = div %3 %2
+    y0[i1] = %4
+  %5 = t0[0]
+  y1[i0] = %5
+)";
+  const Target t{.max_chunks = 4};
+  const std::string loops = marks(text, t);
+  INFO(loops);
+  CHECK(loops.find(" < 1000000 lanes 32 x4 grain 250016 chunk i3\n") != std::string::npos);
+  Program plain = loop_program(text), p = plain;
+  schedule(p, t);
+  plan_memory(p);
+  verify(p);
+  INFO(print(p));
+  CHECK(buffer(p, "t0_parts4").size == 4);
+  // Under a While and an If as well, but nowhere inside of a parallel loop.
+  const auto cut = [&](const std::string& head, const std::string& inner) {
+    std::string body = "in x0: f32[1000000]\nout y0: f32[1000000]\n" + head;
+    const std::string indent(head.size() - head.find_last_of('\n') - 1, ' ');
+    body = body.substr(0, body.find_last_of('\n') + 1);
+    for (const char* line : {"parallel i1 < 1000000", "  %2 = x0[i1]", "  %3: f32 = sin %2"})
+      body += indent + line + "\n";
+    return scheduled(body + indent + "  " + inner + "\n", t).find("grain") != std::string::npos;
+  };
+  CHECK(cut("%0: bool = True\nif %0\n  ", "y0[i1] = %3"));
+  CHECK(cut("while\n  %0: bool = False\ndo %0\n  ", "y0[i1] = %3"));
+  CHECK(cut("serial i0 < 3\n  serial i7 < 3\n    ", "y0[i1] = %3"));
+  CHECK_FALSE(cut("serial i0 < 3\n  parallel i7 < 1\n    ", "y0[i1] = %3"));
 }
 
 TEST_CASE("chunks: combining stores that meet have parts") {

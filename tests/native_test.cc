@@ -2,12 +2,15 @@
 #include "backends/cpu/native.h"
 #include <sys/mman.h>
 #include <unistd.h>
+#include <barrier>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
+#include "backends/cpu/codegen.h"
 #include "backends/loops/interpret.h"
 #include "backends/loops/loops.h"
 #include "backends/passes/passes.h"
@@ -22,17 +25,19 @@ namespace {
 
 bool compiled_here() { return native::llvm_available() && !std::getenv("JAXPP_EXECUTOR"); }
 
-/// Memory whose last byte is the last of a page, with a page behind it that must not be touched.
+enum class Side { begin, end };
+/// Memory whose first or last byte is that of a page; the pages before and behind must not be touched.
 class Guarded {
  public:
-  explicit Guarded(std::size_t bytes) : bytes_(bytes) {
+  Guarded(std::size_t bytes, Side side) : bytes_(bytes) {
     const auto page = std::size_t(sysconf(_SC_PAGESIZE));
-    size_ = (bytes + page - 1) / page * page + page;
+    size_ = (bytes + page - 1) / page * page + 2 * page;
     base_ = static_cast<char*>(
         mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     REQUIRE(base_ != MAP_FAILED);
+    mprotect(base_, page, PROT_NONE);
     mprotect(base_ + size_ - page, page, PROT_NONE);
-    data = base_ + size_ - page - bytes;
+    data = side == Side::begin ? base_ + page : base_ + size_ - page - bytes;
     std::memset(data, 0xff, bytes);
   }
   Guarded(const Guarded&) = delete;
@@ -49,23 +54,25 @@ bool same_bits(const Array& a, const Array& b) {
   return a.shape() == b.shape() && !std::memcmp(a.data<char>(), b.data<char>(), bytes_of(a));
 }
 
-// f on arrays, compiled, with every input and output at the end of a page.
+// f on arrays, compiled, with every input and output at the begin of a page, then at the end of one.
 template <class F, class... A>
 void check_guarded(F f, const A&... x) {
   const Array want = f(x...);
   const auto c = jit(f).compile(x...);
-  std::vector<std::unique_ptr<Guarded>> in;
-  std::vector<const void*> from;
-  for (const Array& a : {Array(x)...}) {
-    in.push_back(std::make_unique<Guarded>(bytes_of(a)));
-    std::memcpy(in.back()->data, a.data<char>(), bytes_of(a));
-    from.push_back(in.back()->data);
+  for (Side side : {Side::begin, Side::end}) {
+    std::vector<std::unique_ptr<Guarded>> in;
+    std::vector<const void*> from;
+    for (const Array& a : {Array(x)...}) {
+      in.push_back(std::make_unique<Guarded>(bytes_of(a), side));
+      std::memcpy(in.back()->data, a.data<char>(), bytes_of(a));
+      from.push_back(in.back()->data);
+    }
+    Guarded out(bytes_of(want), side);
+    void* to[] = {out.data};
+    c.call(from.data(), to);
+    const Array got = Array::view(want.dtype(), want.shape(), out.data, nullptr, nullptr);
+    CHECK(allclose(got, want, 1e-5, 1e-6));
   }
-  Guarded out(bytes_of(want));
-  void* to[] = {out.data};
-  c.call(from.data(), to);
-  const Array got = Array::view(want.dtype(), want.shape(), out.data, nullptr, nullptr);
-  CHECK(allclose(got, want, 1e-5, 1e-6));
 }
 
 }  // namespace
@@ -117,6 +124,50 @@ TEST_CASE("native: results do not depend on the number of threads") {
   CHECK(same_bits(d, d2));
 }
 
+TEST_CASE("native: results larger than the caches go past them") {
+  native::Machine m = native::machine();
+  if (!m.cache_bytes) return;
+  const auto text = [&](const char* program, std::size_t cache_bytes) {
+    loops::Program p = loops::parse(program);
+    m.cache_bytes = cache_bytes;
+    m.vector_bytes = 64;
+    return native::generate(p, m, true).ir;
+  };
+  const char* copy =
+      "in x0: f32[4100]\nout y0: f32[4100]\nparallel i0 < 4100 lanes 16\n  %0 = x0[i0]\n  y0[i0] = "
+      "%0\n";
+  CHECK_THAT(text(copy, 16400), Catch::Contains("nontemporal") && Catch::Contains("sfence"));
+  CHECK_THAT(text(copy, 16401), !Catch::Contains("nontemporal") && !Catch::Contains("sfence"));
+  const char* rows =  // the second row stands between two registers
+      "in x0: f32[4100]\nout y0: f32[4100]\nparallel i0 < 2\n  parallel i1 < 2050 lanes 16\n"
+      "    %0 = x0[2050*i0+i1]\n    y0[2050*i0+i1] = %0\n";
+  CHECK_THAT(text(rows, 1), !Catch::Contains("nontemporal"));
+  const char* read =
+      "in x0: f32[4096]\nout y0: f32[4096]\nparallel i0 < 4096 lanes 16\n  %0 = x0[i0]\n  y0[i0] = "
+      "%0\n"
+      "  %1 = y0[i0]\n  %2: f32 = neg %1\n  y0[i0] = %2\n";
+  CHECK_THAT(text(read, 1), !Catch::Contains("nontemporal"));
+}
+TEST_CASE("native: a result past the caches, in memory of any alignment") {
+  const std::size_t cache = native::machine().cache_bytes;
+  if (!compiled_here() || !cache || cache > (std::size_t(128) << 20)) return;
+  const auto n = std::int64_t(cache / 4) + 37;
+  const Array x = arange(n).astype(f32);
+  const auto c = jit([](Array v) { return v * 2.f; }).compile(x);
+  CHECK_THAT(c.llvm(), Catch::Contains("nontemporal"));
+  std::vector<float> room(std::size_t(n) + 32);
+  const auto start = (64 - reinterpret_cast<std::uintptr_t>(room.data()) % 64) % 64 / 4;
+  for (const std::size_t shift : {0, 1}) {
+    float* y = room.data() + start + shift;
+    const void* in[] = {x.data<char>()};
+    void* out[] = {y};
+    c.call(in, out);
+    bool right = true;
+    for (std::int64_t i = 0; i < n; ++i) right = right && y[i] == float(i) * 2;
+    CHECK(right);
+  }
+}
+
 TEST_CASE("native: without contraction the interpreter's bits") {
   if (!compiled_here()) return;
   const auto check = [](auto f, const Array& x) {
@@ -154,8 +205,164 @@ TEST_CASE("native: without contraction the interpreter's bits") {
             0, 20, [](Array, Array s) { return s * 1.1 - s * s * 0.01; }, v.astype(f64) * 1e-6);
       },
       k);
+  // Work items inside of a loop, which use its variable and values from around them.
+  check(
+      [](Array v) {
+        const auto step = [](Array i, Array s) {
+          const Array first = s(0), number = i.astype(f32);
+          return sin(s(Slice(None, None, -1))) * number + s * 0.5 - first;
+        };
+        return fori_loop(0, 3, step, v);
+      },
+      linspace(-2., 2., 100'000).astype(f32));
 }
 
+TEST_CASE("native: loops inside of serial loops, while and cond have work items") {
+  const auto pull = [](Array x) {  // sums over rows and columns
+    const Array d = x(None) - x(All, None), w = exp(-d * d);
+    return x + 1e-3 * (sum(w * d, 1) - 0.5 * sum(w, 0));
+  };
+  const auto in_scan = [=](Array x) {
+    const auto step = [=](Array s, Array k) {
+      const Array next = pull(s) * k;
+      return std::pair(next, max(next));
+    };
+    const auto [end, largest] = scan(step, x, linspace(0.9, 1.1, 4).astype(f32));
+    return sum(end * end) + sum(largest);
+  };
+  const auto in_while = [=](Array x) {
+    using State = std::pair<Array, Array>;
+    const auto go = [](const State& s) { return s.second < 3; };
+    const auto step = [=](const State& s) { return State(pull(s.first), s.second + 1); };
+    return sum(while_loop(go, step, State(x, Array(0))).first);
+  };
+  const auto in_cond = [=](Array x) {
+    const auto step = [=](Array i, Array s) {
+      return cond(
+          i % 2 == 0, pull, [](Array y) { return y * 0.5f; }, s);
+    };
+    return sum(fori_loop(0, 4, step, x));
+  };
+  const auto check = [](auto f) {
+    const Array x = random::normal(random::key(3), {600}, f32);
+    const auto c = jit(f);
+    INFO(c.compile(x).loops());
+    if (compiled_here())  // a chunk below a head that is itself inside
+      CHECK(c.compile(x).loops().find("\n  parallel") != std::string::npos);
+    if (compiled_here()) CHECK(c.compile(x).loops().find("grain") != std::string::npos);
+    const int before = num_threads();
+    set_num_threads(1);
+    const Array one = c(x);
+    for (int threads : {2, 4}) {
+      set_num_threads(threads);
+      CHECK(same_bits(c(x), one));
+    }
+    set_num_threads(before);
+    CHECK(allclose(one, f(x), 1e-4, 1e-4));
+  };
+  check(in_scan);
+  check(grad(in_scan));
+  check(in_while);
+  check(in_cond);
+}
+
+TEST_CASE("native: sums of columns") {
+  // Beside a result of every element the lanes are columns; their sums, of one vector or several, stay in registers.
+  for (DType d : {f32, f64, bf16, i32, i64, c64})
+    for (std::int64_t columns : {1, 3, 8, 10, 16, 17, 40, 64})
+      for (std::int64_t rows : {1, 5, 3000}) {
+        const Array x = (random::normal(random::key(1), {rows, columns}) * 4.f).astype(d);
+        const Array b = (random::normal(random::key(2), {columns}) * 4.f).astype(d);
+        const auto f = [](Array v, Array w) {
+          const Array y = v * w + w;
+          return std::tuple(y, w - 2 * sum(y, 0), where(sum(y, 0) == 0, w, sum(v, 0)));
+        };
+        const auto [y, s, t] = jit(f)(x, b);
+        const auto [y2, s2, t2] = f(x, b);
+        INFO(x.type()->str());
+        const double bound = is_inexact(d) ? (d == bf16 ? 0.1 : 1e-5) : 0;
+        const auto close = [&](const Array& a, const Array& c) {
+          const Array size = is_complex(d) ? abs(c) : abs(c.astype(f64));
+          const Array off = is_complex(d) ? abs(a - c) : abs(a.astype(f64) - c.astype(f64));
+          CHECK(double(max(off).astype(f64)) <=
+                bound * (double(max(size).astype(f64)) + double(rows)));
+        };
+        close(y, y2);
+        close(s, s2);
+        close(t, t2);
+      }
+  if (!compiled_here()) return;
+  const Array x = ones({4000, 16}, f32);
+  const auto text =
+      jit([](Array v) { return std::pair(v * 2, 1 - sum(v * 2, 0)); }).compile(x).loops();
+  CHECK(text.find("< 4000 lanes") == std::string::npos);
+}
+TEST_CASE("native: sums beside those of other work items") {
+  // Rows of 3 sums, which the lanes of an inner loop share; and sums that lie a row apart, between those of other rows.
+  const std::int64_t n = 512;
+  const Array x = random::normal(random::key(1), {n, 3}), m = random::uniform(random::key(2), {n});
+  const auto force = [](Array p, Array w) {
+    const Array d = p(None) - p(All, None);
+    const Array r2 = sum(d * d, -1) + 0.01f;
+    return einsum("ijk,ij,j->ik", d, pow(r2, -1.5f), w);
+  };
+  const auto turned = [&](Array p, Array w) { return transpose(force(p, w)); };
+  const auto gradient = [&](Array p, Array w) {
+    return grad<0, 1>([&](Array q, Array v) { return sum(sin(force(q, v))); })(p, w);
+  };
+  const auto same = [&](auto f) {
+    const auto compiled = jit(f);
+    set_num_threads(1);
+    const std::vector<Array> one = tree_leaves(compiled(x, m));
+    set_num_threads(4);
+    for (int i = 0; i < 50; ++i) {
+      const std::vector<Array> four = tree_leaves(compiled(x, m));
+      for (std::size_t k = 0; k < one.size(); ++k) REQUIRE(bool(all(one[k] == four[k])));
+    }
+  };
+  const int before = num_threads();
+  same(force);
+  same(turned);
+  same(gradient);
+  set_num_threads(before);
+}
+TEST_CASE("native: threads compile and call the same functions at the same time") {
+  const Array x = random::normal(random::key(1), {300, 64}),
+              w = random::normal(random::key(2), {64, 64});
+  const auto work = jit([](Array a, Array b) { return sum(tanh(matmul(a, b)) * a, 0); });
+  const auto gradient = jit([](Array a, Array b) {
+    return grad<0, 1>([](Array p, Array q) { return sum(sin(matmul(p, q))); })(a, b);
+  });
+  const auto loop = jit([](Array a, Array b) {
+    return scan([&](Array s, Array row) { return std::pair(tanh(matmul(s, b)) + row, sum(s)); },
+                zeros({64}), a);
+  });
+  const auto sorted = jit([](Array a, Array b) { return std::pair(sort(a, 0), max(b) + a); });
+  constexpr std::size_t kThreads = 16, kRounds = 3;
+  const int before = num_threads();
+  std::vector<std::vector<Array>> results[4];
+  for (auto& r : results) r.resize(kThreads * kRounds);
+  std::barrier start(std::ptrdiff_t{kThreads});
+  std::vector<std::thread> threads;
+  for (std::size_t t = 0; t < kThreads; ++t)
+    threads.emplace_back([&, t] {
+      start.arrive_and_wait();
+      for (std::size_t k = 0; k < kRounds; ++k)
+        for (std::size_t i = 0; i < 4; ++i) {
+          const std::size_t which = (i + t) % 4, at = t * kRounds + k;
+          set_num_threads(int(1 + (t + k) % 4));
+          results[which][at] = which == 0   ? tree_leaves(work(x, w))
+                               : which == 1 ? tree_leaves(gradient(x, w))
+                               : which == 2 ? tree_leaves(loop(x, w))
+                                            : tree_leaves(sorted(x, w));
+        }
+    });
+  for (auto& t : threads) t.join();
+  set_num_threads(before);
+  for (const auto& r : results)
+    for (const auto& leaves : r)
+      for (std::size_t k = 0; k < leaves.size(); ++k) CHECK(bool(all(leaves[k] == r[0][k])));
+}
 TEST_CASE("native: what a callback throws leaves generated code") {
   const auto f = jit([](Array x) {
     return scan(

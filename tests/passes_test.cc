@@ -1141,8 +1141,9 @@ TEST_CASE("passes: the size of gradients") {
   INFO(programs << " programs of " << before << " equations; gradients: " << plain
                 << ", after the passes " << optimized);
   CHECK(programs >= 90);
-  // 2.0 without the derivatives of cummax and cummin, which are associative scans written out.
-  CHECK(double(plain) / double(before) <= 2.05);
+  // 2.0 without the derivatives of cummax and cummin, which are associative scans written out (what ties share depends on
+  // the tree of the scan), and of the incomplete gamma functions, whose densities are.
+  CHECK(double(plain) / double(before) <= 2.08);
   CHECK(double(optimized) / double(before) < 1.7);
 }
 

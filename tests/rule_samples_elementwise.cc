@@ -32,10 +32,21 @@ const std::map<std::string, std::vector<Range>> kRanges = {
     {"rem", {{3.3, 3.5, true}, {1.2, 1.6, true}}},
     {"div", {{0.3, 1, true}, {0.6, 1.5, true}}},
     {"zeta", {{1.5, 3, false}, {0.8, 2, false}}},
+    {"igamma", {{0.8, 3, false}, {0.5, 3, false}}},
+    {"igammac", {{0.8, 3, false}, {0.5, 3, false}}},
+    {"igamma_grad_a", {{0.8, 3, false}, {0.5, 3, false}}},
+    {"random_gamma_grad", {{0.8, 3, false}, {0.5, 3, false}}},
+    {"bessel_i0e", {{0.5, 3, true}}},
+    {"bessel_i1e", {{0.5, 3, true}}},
     {"polygamma", {{1, 1, false}, {0.8, 2, false}}},
 };
 // No derivative at all; no derivative in the first operand; one that differences do not see.
-bool no_derivative(const std::string& name) { return name == "zeta" || name == "nextafter"; }
+bool no_derivative(const std::string& name) {
+  return name == "zeta" || name == "nextafter" || name == "igamma_grad_a" ||
+         name == "random_gamma_grad";
+}
+// The derivative has none of its own.
+bool once_differentiable(const std::string& name) { return name == "igamma" || name == "igammac"; }
 bool constant_in_x(const std::string& name) { return name == "polygamma"; }
 bool defined_otherwise(const std::string& name, DType d) {
   return name == "sign" && is_complex(d);  // JAX: zero, also for complex x / |x|
@@ -68,7 +79,8 @@ void add(std::vector<Sample>& out, const Primitive& p, Domain domain, bool binar
         sample.options.derivatives = !no_derivative(name);
         sample.options.differences = !defined_otherwise(name, d);
         if (constant_in_x(name)) sample.options.constant = {0};
-        if (&s != &shapes[0]) sample.options.order = 1;  // the rest depends on shapes only
+        if (&s != &shapes[0] || once_differentiable(name))
+          sample.options.order = 1;  // the rest depends on shapes only
         out.push_back(std::move(sample));
       }
 }

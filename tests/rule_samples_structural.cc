@@ -86,6 +86,10 @@ void elementwise(List& add) {
     return Arrays{r.array(DType::f64, {}, -0.6, -0.5),
                   r.array(DType::f64, {2, 3}, 0.55, 0.95, true), r.array(DType::f64, {}, 0.3, 0.4)};
   });
+  add("", regularized_incomplete_beta_p, apply(regularized_incomplete_beta_p), [](Random& r) {
+    return Arrays{r.array(DType::f64, {2, 3}, 0.6, 2.5), r.array(DType::f64, {2, 3}, 0.6, 2.5),
+                  r.array(DType::f64, {2, 3}, 0.2, 0.8)};
+  }).options.constant = {0, 1};
   for (auto [from, to] : {std::pair{DType::f64, DType::f32},
                           {DType::f64, DType::c128},
                           {DType::c128, DType::f64},

@@ -8,11 +8,14 @@ namespace {
 Array normal(int seed, const Shape& shape, DType d = f64) {
   return random::normal(random::key(std::uint64_t(seed)), shape, d);
 }
+// Relative to the largest number.
 double distance(const Array& a, const Array& b) {
   REQUIRE(a.shape() == b.shape());
   REQUIRE(a.dtype() == b.dtype());
   REQUIRE(bool(all(isnan(a) == isnan(b))));
-  return a.size() ? double(max(abs(nan_to_num(a) - nan_to_num(b)))) : 0;
+  if (a.size() == 0) return 0;
+  const Array off = max(abs(nan_to_num(a) - nan_to_num(b))), size = max(abs(nan_to_num(b)));
+  return double(off.astype(f64)) / std::max(1., double(size.astype(f64)));
 }
 // jit(f)(x...) against f(x...), and the calls that are left.
 template <class F, class... X>

@@ -67,6 +67,7 @@ TEMPLATE_TEST_CASE("sort is stable, NaNs last", "[sort]", float, double, std::in
                                {512},
                                {3000},
                                {70000},
+                               {200000},
                                {40, 30},
                                {5, 600},
                                {600, 5},

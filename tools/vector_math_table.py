@@ -3,7 +3,7 @@
 
   tools/vector_math_table.py > tests/data/vector_math.txt
 
-Needs mpmath.  A line "# f32 exp" begins a function; then per line the bits of the arguments, the bits of the rounded value,
+Needs mpmath.  A line "# f32 exp 1" begins a function of one argument; then per line the bits of the arguments, the bits of the rounded value,
 and what to add to it, in thousandths of its ulp.  Arguments are random, by magnitude and by value; for sine, cosine and
 tangent also those that are nearest to multiples of pi/2, at every size.
 """
@@ -90,12 +90,14 @@ FUNCTIONS = {
     "erf": (mpmath.erf, linear(-3, 3), scaled(-40, 2)),
     "erfc": (mpmath.erfc, linear(-3, 3), linear(1, 9)),
     "lgamma": (lambda x: mpmath.log(abs(mpmath.gamma(x))) if x < 1e4 else mpmath.loggamma(x), linear(-20, 20), positive(-20, 40)),
+    "bessel_i0e": (lambda x: mpmath.besseli(0, x) * mpmath.exp(-abs(x)), linear(-20, 20), scaled(-20, 8)),
+    "bessel_i1e": (lambda x: mpmath.besseli(1, x) * mpmath.exp(-abs(x)), linear(-20, 20), scaled(-20, 8)),
     "digamma": (mpmath.digamma, linear(-20, 20), positive(-20, 40)),
 }
 
 
-def line(f, y, *x):
-    with mp.workprec(1400):
+def line(f, y, *x, precision=1400):
+    with mp.workprec(precision):
         try:
             exact = y(*[mpf(v) for v in x])
         except (ValueError, ZeroDivisionError):
@@ -111,10 +113,54 @@ def line(f, y, *x):
         print(*(f"{f.bits(v):0{width}x}" for v in (*x, float(rounded))), thousandths)
 
 
+def gamma_lower(a, x):
+    return mpmath.gammainc(a, 0, x, regularized=True)
+
+
+def slope(f, a, x):
+    with mp.workprec(700):
+        h = mpf(2) ** -200
+        return (f(a + h, x) - f(a - h, x)) / (2 * h)
+
+
+def sample_slope(a, x):
+    return -slope(gamma_lower, a, x) / mpmath.exp(-x + (a - 1) * mpmath.log(x) - mpmath.loggamma(a))
+
+
+def incomplete():
+    """Around the middle of the distributions, a deviation or three away, and anywhere near."""
+    def near(f, a):
+        while True:
+            x = f.round(RANDOM.choice((a + RANDOM.gauss(0, 1.5) * a**0.5, a * 2.0 ** RANDOM.uniform(-1, 1))))
+            if x > 0 and abs(x - a) < 5 * a**0.5 + 1:
+                return x
+
+    gammas = {
+        "igamma": (gamma_lower, 14),
+        "igammac": (lambda a, x: mpmath.gammainc(a, x, mpmath.inf, regularized=True), 14),
+        "igamma_grad_a": (lambda a, x: slope(gamma_lower, a, x), 9),
+        "random_gamma_grad": (sample_slope, 9),
+    }
+    for name, (y, high) in gammas.items():
+        for f in (F32, F64):
+            print("#", f.name, name, 2)
+            for _ in range(COUNT):
+                a = positive(-8, high)(f)
+                line(f, y, a, near(f, a), precision=300)
+    for f in (F32, F64):
+        print("#", f.name, "regularized_incomplete_beta", 3)
+        for _ in range(2 * COUNT):
+            a, b = positive(-6, 10)(f), positive(-6, 10)(f)
+            m, s = a / (a + b), (a * b / (a + b + 1)) ** 0.5 / (a + b)
+            x = f.round(RANDOM.choice((RANDOM.uniform(0.001, 0.999), m + RANDOM.gauss(0, 1.5) * s)))
+            if 0 < x < 1 and abs(x - m) < 5 * s:
+                line(f, lambda a, b, x: mpmath.betainc(a, b, 0, x, regularized=True), a, b, x, precision=300)
+
+
 def main():
     for name, (y, *arguments) in FUNCTIONS.items():
         for f in (F32, F64):
-            print("#", f.name, name)
+            print("#", f.name, name, 1)
             for argument in arguments:
                 if argument is near_turns:
                     for x in near_turns(f):
@@ -125,16 +171,17 @@ def main():
                     if name not in ("lgamma", "digamma") or x > 0 or abs(x - round(x)) > 1e-3:
                         line(f, y, x)
     for f in (F32, F64):
-        print("#", f.name, "pow")
+        print("#", f.name, "pow", 2)
         for _ in range(2 * COUNT):
             x = f.round(2.0 ** RANDOM.uniform(-20, 20))
             line(f, lambda x, y: x**y, x, f.round(RANDOM.uniform(-1, 1) * (85 if f is F32 else 700) / max(1, abs(float(mpmath.log(x))))))
         for _ in range(COUNT):
             x = f.round(1 + RANDOM.uniform(-1, 1) * 2.0 ** RANDOM.uniform(-12, -1))
             line(f, lambda x, y: x**y, x, f.round(RANDOM.uniform(-1, 1) * 60 / float(abs(mpmath.log(x)) + 1e-9)))
-        print("#", f.name, "atan2")
+        print("#", f.name, "atan2", 2)
         for _ in range(2 * COUNT):
             line(f, mpmath.atan2, scaled(-20, 20)(f), scaled(-20, 20)(f))
+    incomplete()
 
 
 if __name__ == "__main__":

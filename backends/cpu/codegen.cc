@@ -36,6 +36,7 @@ Generator::Generator(const loops::Program& p, const Machine& m, bool contract)
       ++operations;
       elementary += loops::fusion::weight(*let->op) >= kElementary;
     }
+    if (auto* c = n.as<loops::Const>()) numbers_[c->sym] = c;
     if (auto* l = n.as<loops::Loop>(); l && l->marks.lanes > 1) {
       lanes_of[l->var] = l->marks.lanes;
       loops::each_node(l->body, [&](const loops::Node& k) {
@@ -67,12 +68,13 @@ Generator::Generator(const loops::Program& p, const Machine& m, bool contract)
     locals_[p.buffers[b].scope].push_back(int(b));
     if (auto it = lanes_of.find(p.buffers[b].scope); it != lanes_of.end()) held_[b] = it->second;
   }
+  find_past_caches();
 }
 
 // ---- Functions
 Generated Generator::run() {
   program();
-  for (std::size_t k = 0; k < parts_.size(); ++k) part(parts_[k].name, *parts_[k].loop);
+  for (const Part& p : parts_) part(p);  // they have no parts themselves
   const std::string bits = std::to_string(8 * machine_.vector_bytes);
   const std::string attributes = "nounwind \"prefer-vector-width\"=\"" + bits +
                                  "\" \"min-legal-vector-width\"=\"" + bits + "\"";
@@ -91,6 +93,7 @@ void Generator::begin(std::string_view name, int parameters) {
   defined_.clear();
   bases_.assign(p_.buffers.size(), V());
   std::fill(std::begin(slots_), std::end(slots_), V());
+  may_pass_.assign(p_.buffers.size(), V());
   lanes_ = 1;
   lane_ = kNone;
   tail_ = mask_ = {};
@@ -100,6 +103,7 @@ void Generator::begin(std::string_view name, int parameters) {
   target_.runtime = w_.parameter(0);
 }
 void Generator::end() {
+  if (std::any_of(may_pass_.begin(), may_pass_.end(), [](V v) { return bool(v); })) w_.fence();
   w_.ret();
   out_.instructions += w_.size();
   out_.longest = std::max(out_.longest, w_.size());
@@ -137,25 +141,31 @@ void Generator::program() {
   program_scratch_ = most_scratch_;
 }
 
-// A top-level loop as a function of a chunk of its iterations.
-void Generator::part(std::string_view name, const loops::Loop& l) {
+// A loop as a function of a chunk of its iterations.
+void Generator::part(const Part& p) {
+  const loops::Loop& l = *p.loop;
   scratch_ = most_scratch_ = 0;
-  begin(name, 3);
-  if (const std::int64_t grain = l.marks.grain) {
-    const V chunk = w_.parameter(2);
-    if (l.marks.chunk != kNone) define_index(l.marks.chunk, chunk);
-    const V from = w_.mul(chunk, ir::i64(grain));
-    V to = w_.add(from, ir::i64(grain));
-    if (l.extent % grain) {
-      const V last = ir::i64(l.extent);
-      to = w_.select(w_.compare("slt", to, last), to, last);
-    }
-    loop(l, from, to);
-  } else {
+  forks_ = false;
+  begin(p.name, 3);
+  for (const auto& [s, crossing] : p.captured) take(s, crossing);
+  part_ = l.marks.grain ? &l : nullptr;
+  if (part_)
+    work_item(l, w_.parameter(2));
+  else
     loop(l, ir::i64(0), ir::i64(l.extent));
-  }
+  part_ = nullptr;
   end();
   part_scratch_ = std::max(part_scratch_, most_scratch_);
+}
+void Generator::work_item(const loops::Loop& l, V chunk) {
+  if (l.marks.chunk != kNone) define_index(l.marks.chunk, chunk);
+  const V from = w_.mul(chunk, ir::i64(l.marks.grain));
+  V to = w_.add(from, ir::i64(l.marks.grain));
+  if (l.extent % l.marks.grain) {
+    const V last = ir::i64(l.extent);
+    to = w_.select(w_.compare("slt", to, last), to, last);
+  }
+  loop(l, from, to);
 }
 
 void Generator::block(const loops::Block& b) {
@@ -253,13 +263,38 @@ void Generator::node(const loops::Store& s) {
 
 // ---- Loops
 void Generator::node(const loops::Loop& l) {
-  if (l.marks.grain && l.marks.grain < l.extent) return work_items(l);
-  if (apart_ && depth_ == 0 && l.order == loops::Order::parallel) return work_items(l);
+  const std::int64_t grain = l.marks.grain;
+  const bool cut = grain && grain < l.extent;
+  if ((cut || (apart_ && depth_ == 0)) && can_be_part(l)) return work_items(l);
+  if (cut && l.marks.chunk != kNone)
+    return repeat(ir::i64(0), ir::i64((l.extent + grain - 1) / grain), 1, true,
+                  [&](V chunk) { work_item(l, chunk); });
   loop(l, ir::i64(0), ir::i64(l.extent));
+}
+// Where it runs once at a time, and all memory that it shares with what is around it can be reached from any function.
+bool Generator::can_be_part(const loops::Loop& l) const {
+  if (!forks_ || l.order != loops::Order::parallel) return false;
+  std::unordered_set<Sym> inside{l.var};
+  loops::each_node(l.body, [&](const loops::Node& n) {
+    if (auto* k = n.as<loops::Loop>()) inside.insert(k->var);
+  });
+  bool reachable = true;
+  const auto see = [&](int buffer) {
+    const loops::Buffer& b = p_.buffers[std::size_t(buffer)];
+    reachable &= b.role != loops::Buffer::Role::local || inside.count(b.scope);
+  };
+  loops::each_node(l.body, [&](const loops::Node& n) {
+    if (auto* load = n.as<loops::Load>()) see(load->buffer);
+    if (auto* store = n.as<loops::Store>()) see(store->buffer);
+    if (auto* call = n.as<loops::Call>())
+      for (auto* operands : {&call->in, &call->out})
+        for (auto& o : *operands) see(o.buffer);
+  });
+  return reachable;
 }
 void Generator::work_items(const loops::Loop& l) {
   const std::int64_t chunks = l.marks.grain ? (l.extent + l.marks.grain - 1) / l.marks.grain : 1;
-  parts_.push_back({"part" + std::to_string(parts_.size()), &l});
+  parts_.push_back({"part" + std::to_string(parts_.size()), &l, leave_captured(l)});
   const V part = w_.function(parts_.back().name);
   if (chunks == 1) {
     const V scratch = w_.address(w_.parameter(1), ir::i64(scratch_), {Kind::i8, 1});
@@ -267,12 +302,14 @@ void Generator::work_items(const loops::Loop& l) {
     w_.call(part, kNothing, args);
     return;
   }
+  out_.parallel = true;
   const V args[] = {w_.parameter(0), part, ir::i64(chunks)};
   w_.call(slot(kParallelSlot), kNothing, args);
 }
 
 void Generator::loop(const loops::Loop& l, V from, V to) {
   ++depth_;
+  const bool forks = std::exchange(forks_, forks_ && l.order == loops::Order::serial);
   const std::int64_t scratch = scratch_;
   if (auto it = locals_.find(l.var); it != locals_.end())
     for (int b : it->second) bases_[std::size_t(b)] = allocate(p_.buffers[std::size_t(b)], held(b));
@@ -281,6 +318,7 @@ void Generator::loop(const loops::Loop& l, V from, V to) {
   else
     scalar_loop(l, from, to);
   scratch_ = scratch;
+  forks_ = forks;
   --depth_;
 }
 void Generator::scalar_loop(const loops::Loop& l, V from, V to) {
@@ -317,6 +355,8 @@ std::size_t size_of(const loops::Block& b) {
 void Generator::lane_loop(const loops::Loop& l, V from, V to) {
   lanes_ = l.marks.lanes;
   lane_ = l.var;
+  lanes_apart_ =
+      from.is_number() ? from.bits % std::uint64_t(lanes_) == 0 : l.marks.grain % lanes_ == 0;
   const std::int64_t n = l.extent, lanes = lanes_;
   const Opened opened = open_accumulators(l);
   const auto body = [&](V i) {
@@ -326,8 +366,9 @@ void Generator::lane_loop(const loops::Loop& l, V from, V to) {
   const auto masked_body = [&](V i) {
     const V left = w_.cast("trunc", w_.sub(to, i), Kind::i32);
     tail_ = mask_ = w_.compare("slt", w_.steps(Kind::i32, lanes_, 1), left);
+    whole_ = w_.compare("sge", left, ir::i32(lanes_));
     body(i);
-    tail_ = mask_ = {};
+    tail_ = mask_ = whole_ = {};
   };
   if (n % lanes == 0) {
     repeat(from, to, lanes, n > lanes, body);

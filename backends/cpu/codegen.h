@@ -14,6 +14,7 @@ struct Generated {
   std::vector<BlockCall> blocks;       // operations without a generated form: block k of the code
   std::vector<Array> constants;        // their elements are Runtime::constants
   std::size_t arena = 0, scratch = 0;  // bytes that `run` wants, multiples of 64
+  bool parallel = false;               // work goes to other threads
   std::size_t instructions = 0, longest = 0;  // of all functions, of the longest one
 };
 

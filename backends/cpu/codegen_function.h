@@ -34,7 +34,8 @@ class Generator {
 
   // ---- codegen.cc
   void program();
-  void part(std::string_view name, const loops::Loop&);
+  struct Part;
+  void part(const Part&);
   void begin(std::string_view name, int parameters);
   void end();
   void block(const loops::Block&);
@@ -48,7 +49,9 @@ class Generator {
   void node(const loops::While&);
   void node(const loops::If&);
   void node(const loops::Call&);
+  bool can_be_part(const loops::Loop&) const;
   void work_items(const loops::Loop&);
+  void work_item(const loops::Loop&, V chunk);
   void loop(const loops::Loop&, V from, V to);
   void scalar_loop(const loops::Loop&, V from, V to);
   void lane_loop(const loops::Loop&, V from, V to);
@@ -74,8 +77,9 @@ class Generator {
   /// Element c + lane * stride + lanes[lane] of a buffer, c a scalar.
   struct Place {
     V scalar;
-    std::int64_t stride = 0;  // of a loop in lanes: elements from one lane to the next
-    V lanes;                  // none, or what differs otherwise
+    std::int64_t stride = 0;   // of a loop in lanes: elements from one lane to the next
+    V lanes;                   // none, or what differs otherwise
+    bool past_caches = false;  // stores need not go through the caches, if the buffer is aligned
     bool uniform() const { return !stride && !lanes; }
     bool contiguous() const { return stride == 1 && !lanes; }
   };
@@ -93,6 +97,13 @@ class Generator {
   V component(V address, DType, int lanes, int c);
   Element load(int buffer, const Place&);
   void store(int buffer, const Place&, Element, V mask);
+  /// Results that are too large to be in a cache when they are complete, and that nothing here reads.
+  void find_past_caches();
+  /// Whether lane 0 of such a result stands where a register may, if the result does.
+  bool past_caches(int buffer, const Affine&) const;
+  /// Whether this run's memory of a result may be written without going through the caches.
+  V may_pass_caches(int buffer);
+  void store_vector(V v, V at, V mask, int align);
   /// One address a lane.
   V addresses(int buffer, const Place&, int component);
   void combine_lane_after_lane(int buffer, const Place&, Combine, const Element&, V mask);
@@ -107,6 +118,11 @@ class Generator {
     DType dtype = DType::f32;
     int lanes = 1;
     Place place;  // in memory, behind the loop
+    // Of an array: where it begins in the buffer, and its elements.
+    Affine first{};
+    std::int64_t size = 1;
+    std::int64_t run =
+        0;  // not one element but so many side by side: of a loop in lanes inside, of one step
   };
   using Where = std::pair<int, Affine>;
   struct Opened {
@@ -119,7 +135,14 @@ class Generator {
   };
   /// Combining stores of the loop that can go to registers, or to an array of vectors, until it ends.
   Opened open_accumulators(const loops::Loop&);
+  /// The elements of a buffer that the combining stores of a loop may mean: first and size.  None: their distance is not
+  /// known.
+  std::optional<std::pair<Affine, std::int64_t>> span(const std::vector<Affine>& moving,
+                                                      const std::unordered_set<Sym>& inside) const;
+  /// Whether so many elements from `first` are this work item's alone, if the places in them that it means are.
+  bool apart(const Affine& first, std::int64_t size) const;
   void close_accumulators(const Opened&);
+  void store_run(int buffer, const Accumulator&);
   Element combined(Combine, const Element& a, const Element& b);
   Element horizontal(Combine, Element);
   Element identity(Combine, DType) const;
@@ -143,13 +166,19 @@ class Generator {
     return indices_[std::size_t(s)];
   }
 
-  // ---- codegen_segments.cc: programs that are cut into functions
+  // ---- codegen_segments.cc: programs that are cut into functions, and the parts of loops
   /// The positions in the program's body where functions begin, and its end.
   std::vector<std::size_t> segments() const;
   /// Symbols that are used in a later function than the one that defines them get places in scratch memory.
   void find_crossings(const std::vector<std::size_t>& cuts);
   void leave_crossing(const loops::Node&);
   void bring(Sym);
+  struct Crossing;
+  V crossing_place(const Crossing&);
+  void leave(Sym, const Crossing&);
+  void take(Sym, const Crossing&);
+  /// Writes what a loop uses of the values and indices around it to the arena, where its part finds it.
+  std::vector<std::pair<Sym, Crossing>> leave_captured(const loops::Loop&);
   void place_in_scratch(int buffer);
   std::int64_t take_scratch(std::int64_t bytes);
 
@@ -165,13 +194,10 @@ class Generator {
   std::vector<int> held_;
   std::vector<std::int64_t> temps_;
   std::vector<int> constants_;
-  struct Part {
-    std::string name;
-    const loops::Loop* loop;
-  };
-  std::vector<Part> parts_;
+  std::vector<bool> past_caches_;
   struct Crossing {
-    std::int64_t at = 0;  // in scratch memory
+    std::int64_t at = 0;  // in scratch memory, or in the arena
+    bool in_arena = false;
     DType dtype = DType::i64;
     bool is_index = false;
     const loops::Const* number = nullptr;  // written again instead
@@ -179,7 +205,15 @@ class Generator {
   template <class F>
   void each_definition(const loops::Node&, F define) const;
   std::unordered_map<Sym, Crossing> crossings_;
-  bool apart_ = false;                                // top-level loops are functions of their own
+  std::unordered_map<Sym, const loops::Const*> numbers_;
+  struct Part {
+    std::string name;
+    const loops::Loop* loop;
+    std::vector<std::pair<Sym, Crossing>> captured;
+  };
+  std::vector<Part> parts_;
+  const loops::Loop* part_ = nullptr;  // the loop whose chunks the function being written runs
+  bool apart_ = false;                 // top-level loops are functions of their own
   std::unordered_map<Sym, std::vector<int>> locals_;  // buffers, by the loop that owns them
 
   // ---- Of the function that is being written
@@ -188,15 +222,19 @@ class Generator {
   std::vector<Sym> defined_;     // of both
   std::vector<V> bases_;         // by buffer
   V slots_[kBlockSlot + 1];      // of the runtime's table
+  std::vector<V> may_pass_;      // by buffer: may_pass_caches
   int lanes_ = 1;
-  Sym lane_ = loops::kNone;  // the variable of the loop in lanes
-  V tail_;                   // lanes that exist; none: all
-  V mask_;                   // lanes that exist and run; none: all
-  bool blend_ = false;       // some lanes may be at rest: held locals keep their elements
+  Sym lane_ = loops::kNone;   // the variable of the loop in lanes
+  bool lanes_apart_ = false;  // lane 0 is a multiple of the lanes
+  V tail_;                    // lanes that exist; none: all
+  V whole_;                   // with a tail: whether all lanes exist
+  V mask_;                    // lanes that exist and run; none: all
+  bool blend_ = false;        // some lanes may be at rest: held locals keep their elements
   std::map<Where, Accumulator> accumulators_;
   std::unordered_map<int, Accumulator> arrays_;
   std::int64_t scratch_ = 0, most_scratch_ = 0;  // bytes in use
   int depth_ = 0;                                // of loops and branches
+  bool forks_ = true;                            // what is written runs once at a time
 };
 
 }  // namespace jaxpp::native

@@ -72,6 +72,54 @@ ir::Value Generator::slot(Slot s) {
   return v;
 }
 
+// ---- Past the caches
+// A store of a part of a line reads the line first, and a line that is written must leave the cache later.  What is
+// larger than the cache gains nothing by its way through it.
+void Generator::find_past_caches() {
+  past_caches_.assign(p_.buffers.size(), false);
+  if (!machine_.cache_bytes) return;
+  for (std::size_t b = 0; b < p_.buffers.size(); ++b) {
+    const loops::Buffer& buffer = p_.buffers[b];
+    past_caches_[b] = buffer.role == loops::Buffer::Role::output &&
+                      std::size_t(buffer.size) * width(buffer.dtype) >= machine_.cache_bytes;
+  }
+  const auto is_read = [&](int buffer) { past_caches_[std::size_t(buffer)] = false; };
+  loops::each_node(p_.body, [&](const loops::Node& n) {
+    if (auto* load = n.as<loops::Load>()) is_read(load->buffer);
+    if (auto* store = n.as<loops::Store>())
+      if (store->combine != Combine::set) is_read(store->buffer);
+    if (auto* call = n.as<loops::Call>())
+      for (auto* list : {&call->in, &call->out})
+        for (const loops::Call::Operand& o : *list) is_read(o.buffer);
+  });
+}
+bool Generator::past_caches(int buffer, const Affine& a) const {
+  if (!past_caches_[std::size_t(buffer)] || !lanes_apart_) return false;
+  const std::int64_t element = std::int64_t(width(p_.buffers[std::size_t(buffer)].dtype));
+  const auto starts_register = [&](std::int64_t k) {
+    return k * element % machine_.vector_bytes == 0;
+  };
+  for (const Affine::Term& t : a.terms)
+    if (!starts_register(t.sym == lane_ ? lanes_ * t.k : t.k)) return false;
+  return starts_register(a.c);
+}
+ir::Value Generator::may_pass_caches(int buffer) {
+  V& v = may_pass_[std::size_t(buffer)];
+  if (v) return v;
+  w_.enter_entry();
+  const V at = base(buffer);
+  const V low =
+      w_.binary("and", w_.cast("ptrtoint", at, Kind::i64), ir::i64(machine_.vector_bytes - 1));
+  v = w_.compare("eq", low, ir::i64(0));
+  // What takes over the memory of an argument is in the cache: its lines have just been read.
+  const int donor = p_.buffers[std::size_t(buffer)].donor;
+  for (std::size_t b = 0; b < p_.buffers.size(); ++b)
+    if (p_.buffers[b].role == loops::Buffer::Role::input && p_.buffers[b].index == donor)
+      v = w_.binary("and", v, w_.compare("ne", at, base(int(b))));
+  w_.leave_entry();
+  return v;
+}
+
 // ---- Places
 ir::Value Generator::scalar_part(const Affine& a) {
   V sum = ir::i64(a.c);
@@ -86,6 +134,7 @@ Generator::Place Generator::place(int buffer, const Affine& a) {
   r.scalar = scalar_part(a);
   if (lanes_ == 1) return r;
   r.stride = a.coef(lane_);
+  r.past_caches = past_caches(buffer, a);
   for (const Affine::Term& t : a.terms) {
     V v = index(t.sym);
     if (v.lanes() == 1) continue;
@@ -191,6 +240,12 @@ Element Generator::load(int buffer, const Place& p) {
   return e;
 }
 
+void Generator::store_vector(V v, V at, V mask, int align) {
+  if (mask)
+    w_.masked_store(v, at, mask, align);
+  else
+    w_.store(v, at, align);
+}
 void Generator::store(int buffer, const Place& p, Element e, V mask) {
   const loops::Buffer& b = p_.buffers[std::size_t(buffer)];
   const DType d = b.dtype;
@@ -212,16 +267,24 @@ void Generator::store(int buffer, const Place& p, Element e, V mask) {
   if (p.contiguous() && h == 1) {
     const V at = w_.address(base(buffer), w_.mul(p.scalar, ir::i64(per)), one);
     V v = e.v[0];
+    const bool all_or_tail = !mask || mask == tail_;
     if (per == 2) {
       std::vector<int> zip;
       for (int i = 0; i < lanes_; ++i) zip.insert(zip.end(), {i, lanes_ + i});
       v = w_.shuffle(e.v[0], e.v[1], zip);
       if (mask) mask = interleaved_mask(mask);
     }
-    if (mask)
-      w_.masked_store(v, at, mask, align);
-    else
-      w_.store(v, at, align);
+    if (!p.past_caches || !all_or_tail) return store_vector(v, at, mask, align);
+    V pass = may_pass_caches(buffer);
+    if (mask) pass = w_.binary("and", pass, whole_);
+    const ir::Label past = w_.label(), through = w_.label(), done = w_.label();
+    w_.branch(pass, past, through);
+    w_.place(past);
+    w_.store_past_caches(v, at, machine_.vector_bytes);
+    w_.branch(done);
+    w_.place(through);
+    store_vector(v, at, mask, align);
+    w_.place(done);
     return;
   }
   for (int c = 0; c < per; ++c)

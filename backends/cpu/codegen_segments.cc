@@ -1,5 +1,6 @@
-// codegen_segments.cc -- long programs, cut into functions.
+// codegen_segments.cc -- long programs, cut into functions; what crosses from one function to the next.
 #include "backends/cpu/codegen_function.h"
+#include "backends/host/frame.h"
 
 namespace jaxpp::native {
 namespace {
@@ -13,27 +14,27 @@ std::size_t size_of(const loops::Node& n) {
   return k;
 }
 
-// use(symbol) for every symbol that a node itself mentions, not those of its blocks.
+// use(symbol, whether it is an index) for every symbol that a node itself mentions, not those of its blocks.
 template <class F>
 void each_use(const loops::Node& n, F use) {
   const auto affine = [&](const Affine& a) {
-    for (const Affine::Term& t : a.terms) use(t.sym);
+    for (const Affine::Term& t : a.terms) use(t.sym, true);
   };
   if (auto* l = n.as<loops::Let>()) {
-    for (Sym s : l->args) use(s);
+    for (Sym s : l->args) use(s, false);
   } else if (auto* i = n.as<loops::Index>()) {
     affine(i->at);
   } else if (auto* c = n.as<loops::Clip>()) {
-    use(c->arg);
+    use(c->arg, false);
   } else if (auto* o = n.as<loops::Load>()) {
     affine(o->at);
   } else if (auto* s = n.as<loops::Store>()) {
     affine(s->at);
-    use(s->value);
+    use(s->value, false);
   } else if (auto* w = n.as<loops::While>()) {
-    use(w->pred);
+    use(w->pred, false);
   } else if (auto* f = n.as<loops::If>()) {
-    use(f->pred);
+    use(f->pred, false);
   } else if (auto* k = n.as<loops::Call>()) {
     for (auto* operands : {&k->in, &k->out})
       for (auto& operand : *operands) affine(operand.at);
@@ -84,7 +85,7 @@ void Generator::find_crossings(const std::vector<std::size_t>& cuts) {
   for (std::size_t k = 0; k + 1 < cuts.size(); ++k)
     for (std::size_t i = cuts[k]; i < cuts[k + 1]; ++i) {
       const loops::Node& n = p_.body[i];
-      const auto use = [&](Sym s) {
+      const auto use = [&](Sym s, bool) {
         const auto d = definitions.find(s);
         if (d == definitions.end() || d->second.segment == k || crossings_.count(s)) return;
         Crossing c = d->second.crossing;
@@ -97,28 +98,60 @@ void Generator::find_crossings(const std::vector<std::size_t>& cuts) {
 }
 void Generator::leave_crossing(const loops::Node& n) {
   each_definition(n, [&](Sym s, const Crossing&) {
-    const auto it = crossings_.find(s);
-    if (it == crossings_.end() || it->second.number) return;
-    const V at = w_.address(w_.parameter(1), ir::i64(it->second.at), {ir::Kind::i8, 1});
-    if (it->second.is_index)
-      w_.store(indices_[std::size_t(s)], at, 8);
-    else
-      write(values_[std::size_t(s)], at, 1, 8);
+    if (const auto it = crossings_.find(s); it != crossings_.end()) leave(s, it->second);
   });
 }
 
+ir::Value Generator::crossing_place(const Crossing& c) {
+  const V memory = c.in_arena ? slot(kArenaSlot) : w_.parameter(1);
+  return w_.address(memory, ir::i64(c.at), {ir::Kind::i8, 1});
+}
+void Generator::leave(Sym s, const Crossing& c) {
+  if (c.number) return;
+  if (c.is_index)
+    w_.store(index(s), crossing_place(c), 8);
+  else
+    write(value(s), crossing_place(c), 1, 8);
+}
+void Generator::take(Sym s, const Crossing& c) {
+  if (c.number)
+    define(s, constant(c.number->value));
+  else if (c.is_index)
+    define_index(s, w_.load({ir::Kind::i64, 1}, crossing_place(c), 8));
+  else
+    define(s, read(c.dtype, crossing_place(c), 1, 8));
+}
 // At the start of the function, so that it is there for all of it.
 void Generator::bring(Sym s) {
-  const Crossing& c = crossings_.at(s);
-  if (c.number) return define(s, constant(c.number->value));
   const bool nested = w_.in_entry();
   if (!nested) w_.enter_entry();
-  const V at = w_.address(w_.parameter(1), ir::i64(c.at), {ir::Kind::i8, 1});
-  if (c.is_index)
-    define_index(s, w_.load({ir::Kind::i64, 1}, at, 8));
-  else
-    define(s, read(c.dtype, at, 1, 8));
+  take(s, crossings_.at(s));
   if (!nested) w_.leave_entry();
+}
+
+std::vector<std::pair<Sym, Generator::Crossing>> Generator::leave_captured(const loops::Loop& l) {
+  std::unordered_set<Sym> known{l.var, l.marks.chunk};  // defined inside, or captured already
+  loops::each_node(l.body, [&](const loops::Node& n) {
+    if (auto* k = n.as<loops::Loop>()) known.insert({k->var, k->marks.chunk});
+    each_definition(n, [&](Sym s, const Crossing&) { known.insert(s); });
+  });
+  std::vector<std::pair<Sym, Crossing>> captured;
+  const auto capture = [&](Sym s, bool is_index) {
+    if (!known.insert(s).second) return;
+    Crossing c{.in_arena = true, .is_index = is_index};
+    if (const auto it = numbers_.find(s); it != numbers_.end()) {
+      c.number = it->second;
+    } else {
+      c.at = std::int64_t(out_.arena);
+      out_.arena += 16;
+      if (!is_index) c.dtype = value(s).dtype;
+    }
+    leave(s, c);
+    captured.push_back({s, c});
+  };
+  loops::each_node(l.body, [&](const loops::Node& n) { each_use(n, capture); });
+  out_.arena = host::aligned(out_.arena);
+  return captured;
 }
 
 }  // namespace jaxpp::native

@@ -51,29 +51,8 @@ bool emit_convert(Params, DType to, Elements x, Element* z) {
 }
 bool emit_integer_pow(Params p, DType d, Elements x, Element* z) {
   const std::int64_t y = p.as<PowParams>().y;
-  if (is_complex(d) && y < 0) return false;
   return by_dtype(d, internal::Domain::Numeric, [&]<DType D>() {
-    if constexpr (is_complex(D)) {
-      auto c = computed<D>(x[0]);
-      auto r = c;  // by repeated squaring, as scalar::integer_pow
-      if (y == 0)
-        r = scalar::like(c, 1);
-      else
-        r = [&] {
-          auto m = std::uint64_t(y);
-          auto square = c;
-          for (; !(m & 1); m >>= 1) square = scalar::multiply(square, square);
-          auto result = square;
-          while (m >>= 1) {
-            square = scalar::multiply(square, square);
-            if (m & 1) result = scalar::multiply(result, square);
-          }
-          return result;
-        }();
-      *z = element<D>(r);
-    } else {
-      *z = element<D>(scalar::integer_pow(computed<D>(x[0]), y));
-    }
+    *z = element<D>(scalar::integer_pow(computed<D>(x[0]), y));
     return true;
   });
 }
@@ -241,7 +220,7 @@ bool emit(Target& t, const Primitive& p, Params params, DType result, Elements x
   bool done = true;
   if (row.emit)
     done = row.emit(params, result, x, z);
-  else if (t.out_of_line && row.form->is_long)
+  else if (t.out_of_line && row.form->is_long && !is_complex(x[0].dtype))
     call_form(t, *row.form, form, result, x, z);
   else
     form(x.data(), z);

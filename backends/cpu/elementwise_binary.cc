@@ -22,12 +22,17 @@ namespace {
 
 }  // namespace
 
-template <>
-inline constexpr bool is_called<nextafter_code> = true;
-template <>
-inline constexpr bool is_called<zeta_code> = true;
-template <>
-inline constexpr bool is_called<polygamma_code> = true;
+#define JAXPP_CALLED(id) \
+  template <>            \
+  inline constexpr bool is_called<id##_code> = true;
+JAXPP_CALLED(nextafter)
+JAXPP_CALLED(zeta)
+JAXPP_CALLED(polygamma)
+JAXPP_CALLED(igamma)
+JAXPP_CALLED(igammac)
+JAXPP_CALLED(igamma_grad_a)
+JAXPP_CALLED(random_gamma_grad)
+#undef JAXPP_CALLED
 template <>
 inline constexpr bool floats_are_called<rem_code> = true;
 #define JAXPP_COMPLEX(id) \
@@ -36,6 +41,9 @@ inline constexpr bool floats_are_called<rem_code> = true;
 JAXPP_COMPLEX(add)
 JAXPP_COMPLEX(sub)
 JAXPP_COMPLEX(mul)
+JAXPP_COMPLEX(div)
+JAXPP_COMPLEX(pow)
+JAXPP_COMPLEX(atan2)
 JAXPP_COMPLEX(max)
 JAXPP_COMPLEX(min)
 JAXPP_COMPLEX(add_any)

@@ -22,10 +22,6 @@ namespace {
 
 }  // namespace
 
-template <>
-inline constexpr bool is_called<lgamma_code> = true;
-template <>
-inline constexpr bool is_called<digamma_code> = true;
 #define JAXPP_COMPLEX(id) \
   template <>             \
   inline constexpr bool has_complex_form<id##_code> = true;
@@ -34,6 +30,20 @@ JAXPP_COMPLEX(abs)
 JAXPP_COMPLEX(sign)
 JAXPP_COMPLEX(square)
 JAXPP_COMPLEX(copy)
+JAXPP_COMPLEX(sqrt)
+JAXPP_COMPLEX(rsqrt)
+JAXPP_COMPLEX(exp)
+JAXPP_COMPLEX(exp2)
+JAXPP_COMPLEX(expm1)
+JAXPP_COMPLEX(log)
+JAXPP_COMPLEX(log1p)
+JAXPP_COMPLEX(logistic)
+JAXPP_COMPLEX(sin)
+JAXPP_COMPLEX(cos)
+JAXPP_COMPLEX(tan)
+JAXPP_COMPLEX(sinh)
+JAXPP_COMPLEX(cosh)
+JAXPP_COMPLEX(tanh)
 #undef JAXPP_COMPLEX
 template <>
 inline constexpr bool is_short_code<neg_code> = true;
@@ -66,6 +76,8 @@ JAXPP_LONG(erfc)
 JAXPP_LONG(erf_inv)
 JAXPP_LONG(lgamma)
 JAXPP_LONG(digamma)
+JAXPP_LONG(bessel_i0e)
+JAXPP_LONG(bessel_i1e)
 #undef JAXPP_LONG
 
 std::span<const FormRow> unary_forms() {

@@ -2,9 +2,13 @@
 // without LLVM, the interpreter).
 #include "backends/cpu/executable.h"
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
+#include <mutex>
+#include <string>
 #include <string_view>
 #include "backends/cpu/native.h"
+#include "backends/cpu/object.h"
 #include "backends/loops/interpret.h"
 #include "backends/loops/loops.h"
 #include "backends/loops/outputs.h"
@@ -16,13 +20,27 @@ namespace {
 
 using profile::Slice;
 
+// Once in a process: somebody who waits for slow code wants to know why it is slow.
+void warn_of_interpreter(const std::string& why) {
+  static std::once_flag once;
+  std::call_once(once, [&] {
+    std::fprintf(stderr,
+                 "jaxpp: %s: functions under jit are interpreted, which is slower.  "
+                 "JAXPP_EXECUTOR=interpreter asks for that, without this line.\n",
+                 why.c_str());
+  });
+}
 // JAXPP_EXECUTOR=interpreter in the environment: no machine code.
 bool use_interpreter() {
   static const bool wanted = [] {
     const char* e = std::getenv("JAXPP_EXECUTOR");
     return e && std::string_view(e) == "interpreter";
   }();
-  return wanted || !native::llvm_available();
+  if (wanted || !native::llvm_available()) return true;
+  std::string why;
+  if (native::can_load_code(&why)) return false;
+  warn_of_interpreter(why);
+  return true;
 }
 constexpr int kMostChunks = 32;
 using Clock = std::chrono::steady_clock;

@@ -464,7 +464,13 @@ Value Writer::load(Type t, Value at, int align) {
   s += '\n';
   return r;
 }
-void Writer::store(Value v, Value at, int align) {
+void Writer::store(Value v, Value at, int align) { store(v, at, align, ""); }
+void Writer::store_past_caches(Value v, Value at, int align) {
+  store(v, at, align, ", !nontemporal !{i32 1}");
+}
+// Such stores are not ordered by what orders others (x86).
+void Writer::fence() { intrinsic("llvm.x86.sse.sfence", {Kind::nothing, 1}, {}); }
+void Writer::store(Value v, Value at, int align, const char* how) {
   std::string& s = instruction();
   s += "store ";
   operand(v);
@@ -472,6 +478,7 @@ void Writer::store(Value v, Value at, int align) {
   operand(at);
   s += ", align ";
   put(s, std::uint64_t(align));
+  s += how;
   s += '\n';
 }
 Value Writer::masked_load(Type t, Value at, Value mask, int align, Value other) {

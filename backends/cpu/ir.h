@@ -103,6 +103,9 @@ class Writer {
   Value address(Value base, Value index, Type element);
   Value load(Type t, Value at, int align);
   void store(Value v, Value at, int align);
+  /// To memory, without a place in the caches.  `align` is that of a register; fence() before others read it.
+  void store_past_caches(Value v, Value at, int align);
+  void fence();
   /// Where `mask` is false: other, and nothing is read.
   Value masked_load(Type t, Value at, Value mask, int align, Value other);
   void masked_store(Value v, Value at, Value mask, int align);
@@ -146,6 +149,7 @@ class Writer {
   void operand(Value);        // with its type
   void bare(Value, Type as);  // without; a number is repeated for every lane
   void operands(std::span<const Value>);
+  void store(Value v, Value at, int align, const char* how);
   /// r = op how type a, b
   void pair(Value r, const char* op, const char* how, Value a, Value b);
   bool meet(Value& a, Value& b);

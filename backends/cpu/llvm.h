@@ -7,6 +7,7 @@
 // and where there is none the interpreter of loop programs does the work.  Code that an earlier process compiled is
 // taken from the disk without opening libLLVM at all.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -20,6 +21,8 @@ struct Machine {
   std::string features;   // what "native" has, as cpuid tells it: part of the key of cached code
   int vector_bytes = 16;  // of a full register
   bool avx512 = false, avx2 = false, fma = false, f16c = false;
+  std::size_t cache_bytes =
+      0;  // arrays of so many bytes are not in a cache when they have been written; 0: all are
 };
 /// From cpuid; needs no LLVM.  JAXPP_CPU=generic (SSE2), avx2 or avx512 in the environment asks for less: never for
 /// what the machine does not have.  Throws Error [E63] for another value.

@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "backends/cpu/llvm.h"
+#include "backends/host/cores.h"
 #include "jaxpp/core/error.h"
 
 #if defined(__x86_64__)
@@ -79,6 +80,7 @@ Machine find_machine() {
   m.avx512 = has >= 4 && wanted >= 4;
   m.avx2 = m.fma = m.f16c = has >= 3 && wanted >= 3;
   m.vector_bytes = m.avx512 ? 64 : m.avx2 ? 32 : 16;
+  m.cache_bytes = host::cache_bytes();
   if (asked == "" || has < wanted) {
     m.cpu = "native";
     m.features = processor.identity();

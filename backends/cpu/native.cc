@@ -64,27 +64,34 @@ struct NativeProgram::Impl {
   static void block(const Runtime* r, std::int64_t k, void** operands, std::int64_t n) {
     of(r).generated.blocks[std::size_t(k)].run(operands, n);
   }
-  static void parallel(const Runtime* r, Part part, std::int64_t chunks) {
-    auto* state = const_cast<State*>(static_cast<const State*>(r));
-    const Impl& m = of(r);
+  // What a chunk throws, or the want of memory or threads for it: as a value, for no exception may reach generated code.
+  static std::exception_ptr run_chunks(const State& state, Part part, std::int64_t chunks) {
     std::mutex mutex;
     std::exception_ptr error;
-    host::parallel_for(chunks, [&](std::int64_t chunk) {
-      host::Frame frame(m.generated.scratch);
-      if (m.calls.empty()) return part(r, frame.data, chunk);
-      State own = *state;
-      std::jmp_buf exit;
-      own.exit = &exit;
-      if (!setjmp(exit)) {
-        part(&own, frame.data, chunk);
-      } else {
-        std::lock_guard lock(mutex);
-        if (!error) error = own.error;
-      }
-    });
-    if (!error) return;
-    state->error = error;
-    std::longjmp(*state->exit, 1);
+    try {
+      host::parallel_for(chunks, [&](std::int64_t chunk) {
+        host::Frame frame(of(&state).generated.scratch);
+        if (of(&state).poison) [[unlikely]]
+          std::memset(frame.data, 0xff, of(&state).generated.scratch);
+        State own = state;
+        std::jmp_buf exit;
+        own.exit = &exit;
+        if (!setjmp(exit)) {
+          part(&own, frame.data, chunk);
+        } else {
+          std::lock_guard lock(mutex);
+          if (!error) error = own.error;
+        }
+      });
+    } catch (...) {
+      if (!error) error = std::current_exception();
+    }
+    return error;
+  }
+  static void parallel(const Runtime* r, Part part, std::int64_t chunks) {
+    auto* state = const_cast<State*>(static_cast<const State*>(r));
+    state->error = run_chunks(*state, part, chunks);
+    if (state->error) std::longjmp(*state->exit, 1);
   }
 };
 
@@ -132,7 +139,7 @@ void NativeProgram::run(std::span<const void* const> in, std::span<void* const> 
   state.block = Impl::block;
   state.impl = &m;
   char* const scratch = frame.data + arena;
-  if (m.calls.empty()) return m.entry(&state, scratch);
+  if (m.calls.empty() && !m.generated.parallel) return m.entry(&state, scratch);
   std::jmp_buf exit;
   state.exit = &exit;
   if (!setjmp(exit)) return m.entry(&state, scratch);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -138,9 +139,11 @@ class Mapping {
   }
   Mapping(const Mapping&) = delete;
   ~Mapping() { ::munmap(data_, size_); }
+  // The reason why not; 0 if the memory is executable now.
+  int try_seal() { return ::mprotect(data_, size_, PROT_READ | PROT_EXEC) == 0 ? 0 : errno; }
   void seal() {
-    if (::mprotect(data_, size_, PROT_READ | PROT_EXEC) != 0)
-      refuse("the system does not allow memory to be made executable");
+    if (const int error = try_seal())
+      refuse(std::string("the system does not make memory executable: ") + std::strerror(error));
   }
   char* data() const { return data_; }
   std::size_t size() const { return size_; }
@@ -387,12 +390,27 @@ class Linker {
 
 }  // namespace
 
+bool can_load_code(std::string* why) {
+  std::string unused;
+  std::string& reason = why ? *why : unused;
+#if defined(__x86_64__)
+  const int error = Mapping(1).try_seal();
+  // Want of memory is not a rule of the system: a later attempt may succeed, and says so if it does not.
+  if (error != EACCES && error != EPERM) return true;
+  reason = "the system forbids executable memory";
+#else
+  reason = "there is no loader for this processor yet, only for x86-64";
+#endif
+  return false;
+}
 std::shared_ptr<const Code> load_object(std::string_view object, Resolve resolve) {
 #if defined(__x86_64__)
   return Linker(object, resolve).link();
 #else
   (void)object, (void)resolve;
-  refuse("there is no loader for this processor yet, only for x86-64");
+  std::string why;
+  can_load_code(&why);
+  refuse(why);
 #endif
 }
 

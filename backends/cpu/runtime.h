@@ -8,7 +8,7 @@ namespace jaxpp::native {
 struct Runtime;
 /// A program.  scratch: memory of its own, 64-byte aligned.
 using Entry = void (*)(const Runtime*, char* scratch);
-/// One chunk of a top-level loop.
+/// One chunk of a loop.
 using Part = void (*)(const Runtime*, char* scratch, std::int64_t chunk);
 
 struct Runtime {

@@ -11,6 +11,7 @@ namespace jaxpp::cuda {
 // cmake/embed_text.cmake
 extern const char* const scalar_code;
 extern const char* const special_code;
+extern const char* const incomplete_code;
 extern const char* const prelude_code;
 
 namespace {
@@ -52,7 +53,11 @@ std::string prelude(const std::string& kernels, int elementary_calls) {
   if (mentions(kernels, {"total_order(", "bitwise_not(", "population_count(", "clz(", "shift_"}))
     add(scalar_code, "Bits");
   if (mentions(kernels, {"threefry2x32("})) add(scalar_code, "Random bits");
-  if (mentions(kernels, {"erf_inv(", "digamma(", "polygamma(", "zeta("})) s += special_code;
+  const bool incomplete = mentions(kernels, {" igamma(", "(igamma(", "igammac(", "igamma_grad_a(",
+                                             "random_gamma_grad(", "regularized_incomplete_beta("});
+  if (incomplete || mentions(kernels, {"erf_inv(", "digamma(", "polygamma(", "zeta(", "bessel_"}))
+    s += special_code;
+  if (incomplete) s += incomplete_code;
   if (mentions(kernels, {"Pack<", "take<", "put<"})) add(prelude_code, "Memory");
   if (reduces || mentions(kernels, {"::of("})) add(prelude_code, "Combining");
   if (reduces) add(prelude_code, "Reductions");

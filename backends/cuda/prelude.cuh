@@ -1,6 +1,7 @@
 // ---- Base
 // What scalar_code.inc stands on: halves as storage, libm's functions for float and double.
 #define JAXPP_FN __device__ __forceinline__
+#define JAXPP_MATH JAXPP_FN
 struct float16 {
   unsigned short bits;
 };
@@ -105,6 +106,10 @@ JAXPP_LIBM(JAXPP_ELEMENTARY, erf)
 JAXPP_LIBM(JAXPP_ELEMENTARY, erfc)
 JAXPP_LIBM(JAXPP_ELEMENTARY, lgamma)
 JAXPP_LIBM(JAXPP_ELEMENTARY, tgamma)
+template <class V>
+JAXPP_FN V usual_tan(V x) {
+  return tan(x);
+}
 JAXPP_LIBM2(JAXPP_ELEMENTARY, fmod)
 JAXPP_LIBM2(JAXPP_ELEMENTARY, pow)
 JAXPP_LIBM2(JAXPP_ELEMENTARY, atan2)

@@ -1,4 +1,5 @@
-// conv_kernels.cc -- conv_general_dilated as matrix products over strips of the result.
+// conv_kernels.cc -- conv_general_dilated: by oneDNN where it can (conv_dnn.cc), else as matrix products over strips of the
+// result.
 //
 //   C[o, p] = sum over r of W[o, r] X[r, p]      o: output features, r: (input feature, window element), p: (batch, position)
 //
@@ -11,6 +12,7 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include "backends/eager/conv_problem.h"
 #include "backends/eager/strided.h"
 #include "backends/host/library.h"
 #include "backends/host/pool.h"
@@ -19,78 +21,10 @@
 namespace jaxpp::internal {
 namespace {
 
-using Index = std::int64_t;
+using conv::Index;
+using conv::Problem;
+using conv::Window;
 
-// ---- The problem, in strides
-struct Window {  // one spatial dimension
-  Index in, size, out, stride, low, lhs_dilation, rhs_dilation;
-  Index lhs_by, rhs_by, out_by;     // strides in memory
-  std::vector<Index> sources = {};  // of every (o, k), where they are few
-
-  /// Where window element k of result o lies in lhs, times its stride; -1 for zeros.
-  Index source(Index o, Index k) const {
-    return sources.empty() ? computed_source(o, k) : sources[std::size_t(o * size + k)];
-  }
-  Index computed_source(Index o, Index k) const {
-    const Index x = o * stride + k * rhs_dilation - low;
-    if (x < 0 || x % lhs_dilation != 0) return -1;
-    return x / lhs_dilation < in ? x / lhs_dilation * lhs_by : -1;
-  }
-  void tabulate() {
-    if (out * size > Index(1) << 14) return;
-    for (Index o = 0; o < out; ++o)
-      for (Index k = 0; k < size; ++k) sources.push_back(computed_source(o, k));
-  }
-};
-struct Problem {
-  Index groups, batch, in, out;  // of one group
-  Index lhs_group, lhs_batch, lhs_in, rhs_group, rhs_out, rhs_in, out_group, out_batch, out_out;
-  std::vector<Window> windows;    // never empty
-  Index taps = 1, positions = 1;  // elements of a window; results per batch item and feature
-  Index reduced() const { return in * taps; }
-};
-Problem problem_of(const ConvParams& p, const Array& lhs, const Array& rhs, const Array& y) {
-  const ConvDims& d = p.dimension_numbers;
-  const Dims l = strides_of(lhs.shape()), r = strides_of(rhs.shape()), o = strides_of(y.shape());
-  auto size = [](const Array& x, Index axis) { return x.shape()[std::size_t(axis)]; };
-  auto by = [](const Dims& strides, Index axis) { return strides[std::size_t(axis)]; };
-  Problem q;
-  const Index fg = p.feature_group_count, bg = p.batch_group_count;
-  q.groups = std::max(fg, bg);
-  q.batch = size(lhs, d.lhs_spec[0]) / bg;
-  q.in = size(lhs, d.lhs_spec[1]) / fg;
-  q.out = size(rhs, d.rhs_spec[0]) / q.groups;
-  q.lhs_batch = by(l, d.lhs_spec[0]);
-  q.lhs_in = by(l, d.lhs_spec[1]);
-  q.lhs_group = fg > 1 ? q.in * q.lhs_in : q.batch * q.lhs_batch;
-  q.rhs_out = by(r, d.rhs_spec[0]);
-  q.rhs_in = by(r, d.rhs_spec[1]);
-  q.rhs_group = q.out * q.rhs_out;
-  q.out_batch = by(o, d.out_spec[0]);
-  q.out_out = by(o, d.out_spec[1]);
-  q.out_group = q.out * q.out_out;
-  for (std::size_t i = 0; i < p.padding.size(); ++i) {
-    const Index a = d.lhs_spec[i + 2], b = d.rhs_spec[i + 2], c = d.out_spec[i + 2];
-    q.windows.push_back({size(lhs, a),
-                         size(rhs, b),
-                         size(y, c),
-                         p.window_strides[i],
-                         p.padding[i][0],
-                         p.lhs_dilation[i],
-                         p.rhs_dilation[i],
-                         by(l, a),
-                         by(r, b),
-                         by(o, c),
-                         {}});
-  }
-  if (q.windows.empty()) q.windows.push_back({1, 1, 1, 1, 0, 1, 1, 0, 0, 0, {}});
-  for (auto& w : q.windows) {
-    w.tabulate();
-    q.taps *= w.size;
-    q.positions *= w.out;
-  }
-  return q;
-}
 // The digits of a row-major index of the first n windows (of their sizes, or of their results).
 template <Index Window::*Size>
 void digits(Index at, const Problem& q, std::size_t n, Index* digit) {
@@ -329,8 +263,7 @@ std::vector<Axis> positions_of(const Problem& q) {
 // ---- The whole
 template <class Task>
 void for_each_task(const Problem& q, Index tasks, Task task) {
-  const double flops = 2. * double(q.groups * q.batch * q.positions) * double(q.out * q.reduced());
-  if (flops / 4 < host::kSerialNanoseconds)
+  if (q.flops() / 4 < host::kSerialNanoseconds)
     for (Index t = 0; t < tasks; ++t) task(t);
   else
     host::parallel_for(tasks, task);
@@ -563,8 +496,11 @@ Array converted(const Array& x, DType d) {
 template <class T>
 void convolve(const ConvParams& p, const Array& lhs, const Array& rhs, Array& y) {
   if (y.size() == 0) return;
-  const Problem q = problem_of(p, lhs, rhs, y);
+  Problem q = conv::problem_of(p, lhs, rhs, y);
   if (q.reduced() == 0) return (void)std::fill_n(y.data<T>(), y.size(), T(0));
+  if constexpr (std::is_same_v<T, float>)
+    if (conv::by_library(q, lhs.data<T>(), rhs.data<T>(), y.data<T>())) return;
+  for (Window& w : q.windows) w.tabulate();
   if (by_shifts(q, lhs.data<T>(), rhs.data<T>(), y.data<T>()) ||
       by_positions(q, lhs.data<T>(), rhs.data<T>(), y.data<T>()))
     return;

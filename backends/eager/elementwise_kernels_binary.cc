@@ -23,6 +23,8 @@ namespace {
 
 template <>
 inline constexpr bool stored_format<nextafter_code> = true;
+template <>
+inline constexpr bool complex_in_baseline<mul_code> = true;
 
 std::span<const BinaryLoops> binary_loops() {
 #define BINARY(id, ...) binary_loops_of<id##_code>(),

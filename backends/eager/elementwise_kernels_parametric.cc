@@ -98,6 +98,25 @@ BlockOp clamp_op(Params, DTypes, DType z) {
   });
 }
 
+// ---- regularized_incomplete_beta
+template <class T>
+void beta_loop(const BlockArgs& args, std::int64_t n) {
+  const T *a = static_cast<const T*>(args.x[0]), *b = static_cast<const T*>(args.x[1]),
+          *x = static_cast<const T*>(args.x[2]);
+  T* z = static_cast<T*>(args.z[0]);
+  auto at = [&](std::size_t k, std::int64_t i) { return args.full[k] ? i : 0; };
+  for (std::int64_t i = 0; i < n; ++i)
+    z[i] = scalar::store<T>(scalar::regularized_incomplete_beta(
+        scalar::compute(a[at(0, i)]), scalar::compute(b[at(1, i)]), scalar::compute(x[at(2, i)])));
+}
+BlockOp beta_op(Params, DTypes, DType z) {
+  return by_dtype(z, [](auto t) -> BlockOp {
+    using T = decltype(t);
+    if constexpr (in_domain(Domain::Float, dtype_of<T>)) return beta_loop<T>;
+    return {};
+  });
+}
+
 // ---- integer_pow
 template <class T>
 void power_loop(const BlockArgs& a, std::int64_t n) {
@@ -200,6 +219,7 @@ BlockOp conj_op(Params, DTypes x, DType z) {
 std::span<const BlockRow> parametric_rows() {
   static constexpr BlockRow rows[] = {{&select_n_p, select_op},
                                       {&clamp_p, clamp_op},
+                                      {&regularized_incomplete_beta_p, beta_op},
                                       {&integer_pow_p, integer_pow_op},
                                       {&round_p, round_op},
                                       {&reduce_precision_p, reduce_precision_op},

@@ -23,6 +23,16 @@ namespace {
 
 template <>
 inline constexpr bool stored_format<copy_code> = true;
+#define JAXPP_LIBRARY(id) \
+  template <>             \
+  inline constexpr bool complex_in_baseline<id##_code> = true;
+JAXPP_LIBRARY(asin)
+JAXPP_LIBRARY(acos)
+JAXPP_LIBRARY(atan)
+JAXPP_LIBRARY(asinh)
+JAXPP_LIBRARY(acosh)
+JAXPP_LIBRARY(atanh)
+#undef JAXPP_LIBRARY
 #define JAXPP_USUAL(name)                                                                     \
   template <>                                                                                 \
   inline constexpr auto usual_form<name##_code> = [](auto x) __attribute__((always_inline)) { \

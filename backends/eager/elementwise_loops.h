@@ -11,16 +11,15 @@
 
 namespace jaxpp::internal {
 
-// Complex numbers have loops in the baseline only: their functions are the standard library's, whose
-// inline functions must not be compiled for more than every machine has.
+// Inline functions of the standard library must not be compiled for more than every machine has.
 namespace baseline {
-inline constexpr bool has_complex_loops = true;
+inline constexpr bool is_baseline = true;
 }
 namespace avx2 {
-inline constexpr bool has_complex_loops = false;
+inline constexpr bool is_baseline = false;
 }
 namespace avx512 {
-inline constexpr bool has_complex_loops = false;
+inline constexpr bool is_baseline = false;
 }
 
 namespace JAXPP_ISA {
@@ -28,6 +27,10 @@ namespace JAXPP_ISA {
 /// Rows that work on the stored format, not on what it is computed in.
 template <class Code>
 inline constexpr bool stored_format = false;
+/// Rows whose complex numbers have loops in the baseline only: functions of the standard library; and the product, which GCC 12
+/// makes vfmaddsub of whether it may contract or not.
+template <class Code>
+inline constexpr bool complex_in_baseline = false;
 /// Rows with a shorter form of arguments that are not huge (scalar::usual_bound): a functor.
 struct NoUsualForm {};
 template <class Code>
@@ -125,7 +128,8 @@ void binary_loop(const void* x_, bool x_full, const void* y_, bool y_full, void*
 // ---- By dtype: null where the row is not defined, or for another table to have
 template <class Code, DType D>
 constexpr bool has_loop() {
-  return in_domain(Code::domain, D) && (has_complex_loops || !is_complex(D));
+  return in_domain(Code::domain, D) &&
+         (is_baseline || !is_complex(D) || !complex_in_baseline<Code>);
 }
 template <class Code>
 constexpr UnaryLoops unary_loops_of() {

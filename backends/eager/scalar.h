@@ -2,7 +2,7 @@
 // numbers.
 //
 // Arithmetic (+, -, unary -), comparisons and bit operations are C++'s; the rest are named
-// functions: those of scalar_code.inc and special_code.inc, which are text for CUDA as well, and
+// functions: those of scalar_code.inc, special_code.inc and incomplete_code.inc, which are text for CUDA as well, and
 // what these stand on: libm and storage. Every one is a single value in, a single value out.
 // Integers wrap (-fwrapv), never trap.  Element types that are stored, not computed in (halves,
 // std::complex), are loaded into what they are computed in and stored back: compute(), store().
@@ -39,7 +39,7 @@ T store(V v) {
   if constexpr (std::is_same_v<T, V>)
     return v;
   else if constexpr (is_complex_type<T>)
-    return T(v.re, v.im);
+    return __builtin_bit_cast(T, v);
   else if constexpr (std::is_same_v<T, float16>) {
     float16 h;
     h.bits = float_to_half(float(v));
@@ -68,14 +68,6 @@ JAXPP_LIBM(nextafter)
 #undef JAXPP_LIBM
 inline float fma(float x, float y, float z) { return __builtin_fmaf(x, y, z); }
 inline double fma(double x, double y, double z) { return __builtin_fma(x, y, z); }
-inline double lgamma(double x) {
-  int sign;
-  return ::lgamma_r(x, &sign);  // not std::lgamma, which writes a global
-}
-inline float lgamma(float x) {
-  int sign;
-  return ::lgammaf_r(x, &sign);
-}
 inline int count_ones(unsigned int x) { return std::popcount(x); }
 inline int count_ones(unsigned long long x) { return std::popcount(x); }
 inline int leading_zeros(unsigned int x) { return std::countl_zero(x); }
@@ -155,44 +147,37 @@ JAXPP_TRIGONOMETRIC(cos)
 JAXPP_TRIGONOMETRIC(tan)
 #undef JAXPP_TRIGONOMETRIC
 
+#include "backends/eager/complex_code.inc"
+
 #include "backends/eager/special_code.inc"
+
+#include "backends/eager/incomplete_code.inc"
 #undef JAXPP_FN
 #undef JAXPP_MATH
 
-// ---- Complex numbers: stored as std::complex; elementary functions are libm's
+// ---- Complex numbers: stored as std::complex; those inverse functions that are not logarithms are libm's
+// Bits are cast, because this is compiled for more than every machine has: an inline function of the standard library would be
+// one for all.
 template <class R>
 Complex<R> own(std::complex<R> z) {
-  return {z.real(), z.imag()};
+  return __builtin_bit_cast(Complex<R>, z);
 }
 template <class R>
 std::complex<R> standard(Complex<R> z) {
-  return {z.re, z.im};
+  return __builtin_bit_cast(std::complex<R>, z);
 }
 template <class R>
 Complex<R> compute(std::complex<R> z) {
   return own(z);
-}
-template <class R>
-Complex<R> divide(Complex<R> x, Complex<R> y) {
-  return own(standard(x) / standard(y));
 }
 #define JAXPP_LIBM(name)                \
   template <class R>                    \
   Complex<R> name(Complex<R> x) {       \
     return own(std::name(standard(x))); \
   }
-JAXPP_LIBM(exp)
-JAXPP_LIBM(log)
-JAXPP_LIBM(sqrt)
-JAXPP_LIBM(sin)
-JAXPP_LIBM(cos)
-JAXPP_LIBM(tan)
 JAXPP_LIBM(asin)
 JAXPP_LIBM(acos)
 JAXPP_LIBM(atan)
-JAXPP_LIBM(sinh)
-JAXPP_LIBM(cosh)
-JAXPP_LIBM(tanh)
 JAXPP_LIBM(asinh)
 JAXPP_LIBM(atanh)
 #undef JAXPP_LIBM
@@ -200,39 +185,5 @@ template <class R>
 Complex<R> acosh(Complex<R> x) {  // on the real line from above, whatever the sign of zero: as JAX
   return own(std::acosh(std::complex<R>(x.re, x.im == 0 ? R(0) : x.im)));
 }
-template <class R>
-Complex<R> exp2(Complex<R> x) {
-  const R ln2 = R(0.69314718055994530942);
-  return exp(Complex<R>{ln2 * x.re, ln2 * x.im});
-}
-template <class R>
-Complex<R> expm1(Complex<R> x) {  // (e^a - 1) cos b - 2 sin^2(b / 2) + i e^a sin b
-  const R s = std::sin(x.im / 2), e = std::expm1(x.re);
-  const R im = x.im == 0 ? x.im : std::exp(x.re) * std::sin(x.im);
-  return {x.im == 0 ? e : e * std::cos(x.im) - 2 * s * s, im};
-}
-template <class R>
-Complex<R> log1p(Complex<R> x) {  // in a wider type, |1 + x|^2 - 1 neither overflows nor cancels
-  using Wide = std::conditional_t<std::is_same_v<R, float>, double, long double>;
-  const Wide a = x.re, b = x.im;
-  return {R(std::log1p(a * (2 + a) + b * b) / 2), R(std::atan2(b, 1 + a))};
-}
-template <class R>
-Complex<R> pow(Complex<R> x, Complex<R> y) {
-  const Complex<R> zero{0, 0};
-  if (y == zero) return {1, 0};
-  if (x == zero) {
-    const R v = y.re > 0 ? R(0) : std::numeric_limits<R>::quiet_NaN();
-    return {v, v};
-  }
-  return exp(multiply(y, log(x)));
-}
-template <class R>
-Complex<R> atan2(Complex<R> x, Complex<R> y) {  // -i log((y + i x) / sqrt(x^2 + y^2))
-  const Complex<R> r = sqrt(multiply(x, x) + multiply(y, y));
-  const Complex<R> l = log(divide(Complex<R>{y.re - x.im, y.im + x.re}, r));
-  return {l.im, -l.re};
-}
-
 }  // namespace JAXPP_ISA
 }  // namespace jaxpp::internal::scalar

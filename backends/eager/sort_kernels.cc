@@ -3,7 +3,8 @@
 // Every key becomes an unsigned integer whose order is the order wanted (sort: NaN last, zeros
 // equal; top_k: the total order of floats; a complex number is two keys), so one sort serves all
 // types.  A long line of one real operand is sorted as it is, by radix, which is stable.  Otherwise
-// pairs (key, position) are sorted, then each operand is permuted.  Lines are divided over threads.
+// pairs (key, position) are sorted, then each operand is permuted.  Lines are divided over threads, and the parts of a
+// long one.
 #include <algorithm>
 #include <limits>
 #include <memory>
@@ -90,6 +91,49 @@ const T* radix_sort(const T* from, T* a, T* b, std::size_t n, Key key) {
   }
   return from;
 }
+
+// The same of a line in parts, a thread for each: a part's items with a digit go behind all with lesser digits and behind
+// those of the parts before it.  The order is the stable one, for any number of parts.
+constexpr std::size_t kPart = 1 << 16, kMostParts = 16;
+template <int kBits, class T, class Key>
+const T* radix_sort_in_parts(const T* from, T* a, T* b, std::size_t n, Key key) {
+  constexpr std::size_t digits = 1 << kDigit;
+  constexpr std::size_t row = digits + 16;  // rows of a power of two share few lines of the cache
+  const std::size_t parts = std::min(kMostParts, n / kPart), size = (n + parts - 1) / parts;
+  std::vector<std::size_t> starts(parts * row);
+  for (int p = 0; p < passes_of(kBits); ++p) {
+    const auto each_item = [&](auto f) {
+      host::parallel_for(std::int64_t(parts), [&](std::int64_t part) {
+        std::size_t* own = starts.data() + std::size_t(part) * row;
+        const std::size_t begin = std::size_t(part) * size, end = std::min(n, begin + size);
+        f(own, begin, end, [=](const T& item) { return key(item) >> p * kDigit & (digits - 1); });
+      });
+    };
+    each_item([&](std::size_t* own, std::size_t begin, std::size_t end, auto digit) {
+      std::fill_n(own, digits, 0);
+      for (std::size_t i = begin; i < end; ++i) ++own[digit(from[i])];
+    });
+    std::size_t total = 0, most = 0;
+    for (std::size_t d = 0; d < digits; ++d) {
+      const std::size_t before = total;
+      for (std::size_t part = 0; part < parts; ++part)
+        total += std::exchange(starts[part * row + d], total);
+      most = std::max(most, total - before);
+    }
+    if (most == n) continue;
+    each_item([&](std::size_t* own, std::size_t begin, std::size_t end, auto digit) {
+      for (std::size_t i = begin; i < end; ++i) a[own[digit(from[i])]++] = from[i];
+    });
+    from = a;
+    std::swap(a, b);
+  }
+  return from;
+}
+template <int kBits, class T, class Key>
+const T* sort_by_digits(const T* from, T* a, T* b, std::size_t n, Key key) {
+  return n < 2 * kPart ? radix_sort<kBits>(from, a, b, n, key)
+                       : radix_sort_in_parts<kBits>(from, a, b, n, key);
+}
 /// Memory that keeps what it has from line to line, for types that need no construction.
 template <class T>
 struct Room {
@@ -102,7 +146,7 @@ struct Room {
 };
 template <int kBits, class T, class Key>
 std::span<const T> sort_pairs(T* items, std::size_t n, Room<T>& other, Key key) {
-  if (n >= kShort) return {radix_sort<kBits>(items, other.of(n), items, n, key), n};
+  if (n >= kShort) return {sort_by_digits<kBits>(items, other.of(n), items, n, key), n};
   std::sort(items, items + n);
   return {items, n};
 }
@@ -138,10 +182,9 @@ void permute(const Array& x, std::int64_t from, Array& y, std::int64_t to, std::
     using T = decltype(t);
     const T* a = x.data<T>() + from;
     T* b = y.data<T>() + to;
-    for (const I& i : order) {
-      *b = a[position(i) * stride];
-      b += stride;
-    }
+    host::parallel_ranges(std::int64_t(order.size()), kPart, [&](std::int64_t i, std::int64_t end) {
+      for (; i < end; ++i) b[i * stride] = a[position(order[std::size_t(i)]) * stride];
+    });
   });
 }
 std::int64_t position_of(const Item& i) { return i.index; }
@@ -166,7 +209,7 @@ void sort_values(const Array& x, const Lines& l, Array& y) {
     T *a = sorted, *b = s.other.of(n);
     if (passes_of(key_bits<T>) % 2 == 0) std::swap(a, b);
     const T* found =
-        radix_sort<key_bits<T>>(from, a, b, n, [](T v) { return key_of(v, true, false); });
+        sort_by_digits<key_bits<T>>(from, a, b, n, [](T v) { return key_of(v, true, false); });
     if (l.inner > 1)
       for (std::size_t i = 0; i < n; ++i) to[std::int64_t(i) * l.inner] = found[i];
     else if (found != to)
@@ -183,8 +226,10 @@ void sort_by_packed(Args x, const Lines& l, Array* y) {
   each_line<Scratch>(l, [&](std::int64_t base, Scratch& s) {
     std::uint64_t* items = s.items.of(n);
     const T* from = x[0].data<T>() + base;
-    for (std::int64_t i = 0; i < l.n; ++i)
-      items[i] = key_of(from[i * l.inner], true, false) << 32 | std::uint64_t(i);
+    host::parallel_ranges(l.n, kPart, [&](std::int64_t i, std::int64_t end) {
+      for (; i < end; ++i)
+        items[i] = key_of(from[i * l.inner], true, false) << 32 | std::uint64_t(i);
+    });
     const auto order = sort_pairs<32>(items, n, s.other, [](std::uint64_t i) { return i >> 32; });
     for (std::size_t i = 0; i < x.size(); ++i)
       permute(x[i], base, y[i], base, l.inner, order,

@@ -1,4 +1,4 @@
-// cores.cc -- the affinity mask, and the quota of control groups (versions 1 and 2).
+// cores.cc -- the affinity mask, the quota of control groups (versions 1 and 2), and the sizes of caches.
 #include "backends/host/cores.h"
 #include <sched.h>
 #include <algorithm>
@@ -64,6 +64,19 @@ int usable_cores() {
   const int cores = cores_of_mask();
   const double limit = std::ceil(quota_of_groups());
   return limit < cores ? std::max(1, int(limit)) : cores;
+}
+
+// sysconf() would tell the caches of all groups of cores together, as some machines report them to the processor.
+std::size_t cache_bytes() {
+  std::size_t most = 0;
+  for (int level = 0;; ++level) {
+    std::ifstream file("/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(level) +
+                       "/size");
+    std::size_t size = 0;
+    if (!(file >> size)) return most;
+    const int unit = file.get();
+    most = std::max(most, unit == 'K' ? size << 10 : unit == 'M' ? size << 20 : size);
+  }
 }
 
 }  // namespace jaxpp::host

@@ -1,8 +1,10 @@
 #include "backends/host/frame.h"
 #include <algorithm>
 #include <new>
+#include <string>
 
 #include "jaxpp/core/allocator.h"
+#include "jaxpp/core/error.h"
 
 namespace jaxpp::host {
 
@@ -35,7 +37,16 @@ void Stack::grow(std::size_t bytes) {
   (void)&guard;
   const std::size_t n = aligned(
       std::max({bytes + kAlign, std::size_t(64) << 10, chunk ? 2 * chunk->bytes : std::size_t(0)}));
-  auto* c = static_cast<Chunk*>(::operator new(n, std::align_val_t(kAlign)));
+  const auto system_new = [n] { return ::operator new(n, std::align_val_t(kAlign), std::nothrow); };
+  void* p = system_new();
+  if (!p) {
+    release_memory();
+    p = system_new();
+  }
+  if (!p)
+    throw Error("temporaries of a function: there is no memory for " + std::to_string(n) +
+                " bytes.  [E64]");
+  auto* c = static_cast<Chunk*>(p);
   internal::use_huge_pages(c, n);
   *c = {chunk, n};
   use(c);

@@ -117,11 +117,6 @@ Sum sum_of(const Affine& a, std::span<const Dim> from, std::span<const Subscript
 }
 }  // namespace
 
-Subscript offset(Affine at, const E& e, std::int64_t lo, std::int64_t hi) {
-  if (lo == hi) return at += lo;
-  if (is_constant(e)) return at += std::clamp(integer(e), lo, hi);
-  return {std::move(at), e, lo, hi};
-}
 Subscript substitute(const Subscript& s, std::span<const Dim> from, std::span<const Subscript> to) {
   Sum sum = sum_of(s.at, from, to);
   if (s.dynamic) sum.add({{}, substitute(s.dynamic, from, to), s.lo, s.hi}, 1);
@@ -264,6 +259,7 @@ Builder::Rule Builder::rule_of(const Primitive& p) {
 #undef COMPARE
       {&select_n_p, &Builder::elementwise},
       {&clamp_p, &Builder::elementwise},
+      {&regularized_incomplete_beta_p, &Builder::elementwise},
       {&convert_element_type_p, &Builder::elementwise},
       {&integer_pow_p, &Builder::elementwise},
       {&round_p, &Builder::elementwise},
@@ -623,7 +619,8 @@ void Builder::elementwise(Scope& s, const Equation& e) {
   const Space q = space(s, e.out);
   std::vector<E> args;
   for (const Atom& a : e.in) args.push_back(broadcast(s, a, q.at));
-  define(s, e.out, q, make_apply(*e.prim, e.params_data, d, std::move(args)));
+  const E known = of_indices(*e.prim, d, args);
+  define(s, e.out, q, known ? known : make_apply(*e.prim, e.params_data, d, std::move(args)));
 }
 // Two results: both words are boxes of one value, so that the statements share a loop and the rounds are done once.
 void Builder::threefry(Scope& s, const Equation& e) {

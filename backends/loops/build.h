@@ -4,6 +4,7 @@
 //   build_views.cc      what renames indices (transpose, slice, reshape, ...) or joins boxes (concatenate, pad)
 //   build_parts.cc      which dimensions reshapes split, and into what
 //   build_reduce.cc     reductions, running sums, dot_general
+//   build_integers.cc   arithmetic of indices
 //   build_indexing.cc   windows at computed positions (gather, scatter, dynamic slices); updates in place
 //   build_control.cc    scan, while, cond
 //   build_calls.cc      whatever has no loop form: a Call of its kernel
@@ -26,8 +27,6 @@ inline bool is_read(const E& e) { return e->kind == Expr::Kind::read; }
 std::int64_t integer(const E&);
 /// The number v, or the nearest that d has.
 E nearest(DType d, std::int64_t v);
-/// at + the number e, which is forced into [lo, hi].
-Subscript offset(Affine at, const E& e, std::int64_t lo, std::int64_t hi);
 /// Subscripts in place of symbols, all at once.
 E substitute(const E&, std::span<const Dim> from, std::span<const Subscript> to);
 Subscript substitute(const Subscript&, std::span<const Dim> from, std::span<const Subscript> to);
@@ -166,6 +165,17 @@ class Builder {
   void dot_general(Scope&, const Equation&);
   void dot_call(Scope&, const Equation&);
   bool commute(Scope&, const Equation&);
+
+  // ---- build_integers.cc
+  struct Range {
+    std::int64_t lo, hi;
+  };
+  std::optional<Range> range(const Affine&) const;
+  std::optional<Affine> number(const E&) const;
+  bool fits(const Affine&, DType) const;
+  bool inside(const E&, std::int64_t lo, std::int64_t hi) const;
+  E of_indices(const Primitive&, DType, const std::vector<E>& args) const;
+  Subscript offset(Affine at, const E&, std::int64_t lo, std::int64_t hi) const;
 
   // ---- build_indexing.cc
   /// What an update changes: all elements of a value, in some order.

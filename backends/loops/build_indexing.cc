@@ -86,7 +86,7 @@ Builder::Window Builder::window(Scope& s, const Atom& indices, const GatherDims&
     const E index = get(s, indices, vector);
     const std::int64_t last = x[i] - sizes[i];
     w.at.push_back(offset(std::move(at), index, 0, last));
-    if (!guarded) continue;
+    if (!guarded || inside(index, 0, last)) continue;
     const E most = nearest(index->dtype, last);
     if (is_signed(index->dtype))
       w.inside = both(w.inside, operation(ge_p, b1, {index, nearest(index->dtype, 0)}));

@@ -252,9 +252,14 @@ void Builder::dot_general(Scope& s, const Equation& e) {
              r_free = without(r->shape.size(), d.rhs_contracting, d.rhs_batch);
   const std::int64_t k = size(l->shape, d.lhs_contracting);
   if (k == 0) return define(s, e.out, space(s, e.out), constant(t->dtype, 0));
-  constexpr std::int64_t kLarge = 16;
-  if (k >= kLarge && size(l->shape, l_free) >= kLarge && size(r->shape, r_free) >= kLarge)
-    return dot_call(s, e);
+  // A kernel for what is large in all three dimensions, and for long sums into a narrow matrix, which as statements have
+  // parts of their own or go through memory.
+  constexpr std::int64_t kLarge = 16, kSmall = 8, kLong = 32, kMuch = std::int64_t(1) << 18;
+  const std::int64_t m = size(l->shape, l_free), n = size(r->shape, r_free),
+                     narrow = std::min(m, n), wide = std::max(m, n);
+  const bool large = std::min(k, narrow) >= kLarge,
+             sums = std::min(k, wide) >= kLong && narrow >= kSmall && k * m * n >= kMuch;
+  if (large || sums) return dot_call(s, e);
 
   // Dimensions of the right operand that the left one has too are those of the left one.
   const Space ql = space(s, e.in[0]), qr = space(s, e.in[1]);

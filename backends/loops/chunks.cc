@@ -1,4 +1,4 @@
-// chunks.cc -- large top-level parallel loops become work items.
+// chunks.cc -- large parallel loops become work items, where all loops around them are serial.
 //
 // A chunk is `grain` iterations in order.  What a chunk writes is its own, except for reductions over the loop: there
 // every chunk combines into a partial result of its own, y_parts[chunk][...], and a loop behind combines the parts in the
@@ -21,10 +21,52 @@ struct Stores {  // of one buffer in one loop, which does not own it
   bool others = false;  // loads, sets, calls
 };
 
+bool has_effects(const Loop& l) {
+  bool r = false;
+  each_node(l.body, [&](const Node& n) {
+    if (auto* c = n.as<Call>()) r |= c->prim->effects;
+  });
+  return r;
+}
+
 class Chunk {
  public:
-  Chunk(Program& p, const Target& t) : p_(p), target_(t), symbols_(intervals(p)) {}
+  Chunk(Program& p, const Target& t, const Lanes& lanes)
+      : p_(p), target_(t), lanes_(lanes), symbols_(intervals(p)) {}
 
+  std::vector<Sym> added;
+
+  // Of the top, or of what runs one after the other.  Work items do not have work items.
+  void block(Block& b) {
+    Block all;
+    const auto add = [&](Block& loops) {
+      for (Node& n : loops) {
+        added.push_back(n.as<Loop>()->var);
+        all.push_back(std::move(n));
+      }
+    };
+    for (Node& n : b) {
+      Block before, after;
+      if (auto* l = n.as<Loop>()) {
+        if (l->order == Order::serial)
+          block(l->body);
+        else if (!l->marks.unroll && !has_effects(*l))
+          loop(*l, lanes_.cycles(*l), before, after);
+      } else if (auto* w = n.as<While>()) {
+        block(w->cond);
+        block(w->body);
+      } else if (auto* i = n.as<If>()) {
+        block(i->body);
+        block(i->otherwise);
+      }
+      add(before);
+      all.push_back(std::move(n));
+      add(after);
+    }
+    b = std::move(all);
+  }
+
+ private:
   void loop(Loop& l, double cycles, Block& before, Block& after) {
     std::map<int, Stores> stores = outside(l);
     double partials = 0;
@@ -58,24 +100,28 @@ class Chunk {
     share_locals(l);
   }
 
- private:
+  std::vector<Sym> variables(const Loop& l) const {
+    std::vector<Sym> r{l.var};
+    each_node(l.body, [&](const Node& n) {
+      if (auto* inner = n.as<Loop>()) r.push_back(inner->var);
+    });
+    return r;
+  }
+  // Whether a buffer belongs to none of these loops.
+  bool foreign(int buffer, const std::vector<Sym>& loops) const {
+    const Buffer& b = p_.buffers[std::size_t(buffer)];
+    return b.role != Buffer::Role::local ||
+           std::find(loops.begin(), loops.end(), b.scope) == loops.end();
+  }
   // What a loop does to buffers that it does not own.
   std::map<int, Stores> outside(Loop& l) {
     std::map<int, Stores> found;
-    std::vector<Sym> inside{l.var};
-    each_node(l.body, [&](Node& n) {
-      if (auto* inner = n.as<Loop>()) inside.push_back(inner->var);
-    });
-    auto foreign = [&](int buffer) {
-      const Buffer& b = p_.buffers[std::size_t(buffer)];
-      return b.role != Buffer::Role::local ||
-             std::find(inside.begin(), inside.end(), b.scope) == inside.end();
-    };
+    const std::vector<Sym> inside = variables(l);
     each_node(l.body, [&](Node& n) {
       if (auto* load = n.as<Load>()) {
-        if (foreign(load->buffer)) found[load->buffer].others = true;
+        if (foreign(load->buffer, inside)) found[load->buffer].others = true;
       } else if (auto* s = n.as<Store>()) {
-        if (!foreign(s->buffer)) return;
+        if (!foreign(s->buffer, inside)) return;
         if (s->combine == Combine::set)
           found[s->buffer].others = true;
         else
@@ -133,9 +179,12 @@ class Chunk {
 
   // Work items run on several threads: what they share cannot be a local of one of them.
   void share_locals(Loop& l) {
+    const std::vector<Sym> inside = variables(l);
     auto see = [&](int buffer) {
       Buffer& b = p_.buffers[std::size_t(buffer)];
-      if (b.role == Buffer::Role::local && b.scope == kNone) b.role = Buffer::Role::temp;
+      if (b.role != Buffer::Role::local || !foreign(buffer, inside)) return;
+      b.role = Buffer::Role::temp;
+      b.scope = kNone;
     };
     each_node(l.body, [&](Node& n) {
       if (auto* load = n.as<Load>()) see(load->buffer);
@@ -149,39 +198,16 @@ class Chunk {
 
   Program& p_;
   const Target& target_;
+  const Lanes& lanes_;
   const std::vector<Interval> symbols_;
 };
 
-bool has_effects(const Loop& l) {
-  bool r = false;
-  each_node(l.body, [&](const Node& n) {
-    if (auto* c = n.as<Call>()) r |= c->prim->effects;
-  });
-  return r;
-}
 }  // namespace
 
-std::vector<std::size_t> chunk(Program& p, const Target& t, const std::vector<double>& cycles) {
-  Chunk chunk(p, t);
-  Block body;
-  std::vector<std::size_t> added;
-  for (std::size_t i = 0; i < p.body.size(); ++i) {
-    Block before, after;
-    if (auto* l = p.body[i].as<Loop>();
-        l && l->order == Order::parallel && !l->marks.unroll && !has_effects(*l))
-      chunk.loop(*l, cycles[i], before, after);
-    for (Node& n : before) {
-      added.push_back(body.size());
-      body.push_back(std::move(n));
-    }
-    body.push_back(std::move(p.body[i]));
-    for (Node& n : after) {
-      added.push_back(body.size());
-      body.push_back(std::move(n));
-    }
-  }
-  p.body = std::move(body);
-  return added;
+std::vector<Sym> chunk(Program& p, const Target& t, const Lanes& lanes) {
+  Chunk chunk(p, t, lanes);
+  chunk.block(p.body);
+  return std::move(chunk.added);
 }
 
 }  // namespace jaxpp::loops

@@ -71,6 +71,13 @@ const Row& row(const Primitive& p) {
       {&digamma_p, {60, elementary}},
       {&polygamma_p, {150, elementary}},
       {&zeta_p, {150, elementary}},
+      {&bessel_i0e_p, {60, elementary}},
+      {&bessel_i1e_p, {60, elementary}},
+      {&igamma_p, {400, elementary}},
+      {&igammac_p, {400, elementary}},
+      {&igamma_grad_a_p, {800, elementary}},
+      {&random_gamma_grad_p, {800, elementary}},
+      {&regularized_incomplete_beta_p, {400, elementary}},
   };
   static constexpr Row other;
   const auto it = rows.find(&p);

@@ -264,6 +264,55 @@ bool Fusion::legal(const Footprint& fp, const Item& nest, Sym d) const {
   return true;
 }
 
+namespace {
+
+// Operations in e.  Counts the reads that walk all `rank` dimensions: the others are scalars outside the inner loop.
+int cost(const E& e, std::size_t rank, int& reads) {
+  int w = 0;
+  if (e->kind == Expr::Kind::read) {
+    SmallVec<Sym, 4> seen;
+    bool computed = false;
+    for (auto& s : e->at) {
+      for (auto& t : s.at.terms)
+        if (std::find(seen.begin(), seen.end(), t.sym) == seen.end()) seen.push_back(t.sym);
+      if (!s.dynamic) continue;
+      computed = true;
+      w += 1 + cost(s.dynamic, rank, reads);
+    }
+    reads += computed || seen.size() >= rank;
+  } else if (e->kind == Expr::Kind::apply) {
+    w = weight(*e->op);
+  }
+  for (auto& a : e->args) w += cost(a, rank, reads);
+  return w;
+}
+
+std::size_t rank(const Item& s) {
+  std::size_t r = 0;
+  for (auto& a : s.at) r += a.dynamic || !a.at.constant();
+  return r;
+}
+
+// Whether readers may compute a producer again, if it is cheap.
+bool computed_again(const Item& def) {
+  return def.kind == Item::Kind::statement && def.combine == Combine::set && !def.pinned &&
+         !def.guard;
+}
+
+}  // namespace
+
+// Elements on their way through memory if v is read elsewhere: its own, or those that it is computed from again.
+std::int64_t Fusion::trip(const Value& v) const {
+  const std::int64_t all = elements(v);
+  if (v.arg >= 0 || v.mut || v.whole || v.constant.defined() || v.defs.size() != 1) return all;
+  const Item& def = *v.defs[0];
+  int reads = 0;
+  if (!computed_again(def) || cost(def.rhs, rank(def), reads) > kLight || reads > 2) return all;
+  std::int64_t from = 1;
+  each_read(def.rhs, [&](const Expr& r) { from += elements(values[std::size_t(r.read)]); });
+  return std::min(all, from);
+}
+
 // Elements that stay in registers or cache if the statement runs inside `nest`: values made there that it reads, what both
 // read, and the other boxes of the value it writes.
 std::int64_t Fusion::benefit(const Footprint& fp, const Item& nest, Sym d) const {
@@ -281,7 +330,7 @@ std::int64_t Fusion::benefit(const Footprint& fp, const Item& nest, Sym d) const
       continue;
     if (std::find(seen.begin(), seen.end(), a.value) != seen.end()) continue;
     seen.push_back(a.value);
-    n += a.write ? std::min(fp.size, elements(v)) : elements(v);
+    n += a.write ? std::min(fp.size, elements(v)) : trip(v);
   }
   return n;
 }
@@ -342,33 +391,6 @@ bool Fusion::make_room(Region& b, Item& nest, const std::vector<Item*>& producer
 
 namespace {
 
-// Operations in e.  Counts the reads that walk all `rank` dimensions: the others are scalars outside the inner loop.
-int cost(const E& e, std::size_t rank, int& reads) {
-  int w = 0;
-  if (e->kind == Expr::Kind::read) {
-    SmallVec<Sym, 4> seen;
-    bool computed = false;
-    for (auto& s : e->at) {
-      for (auto& t : s.at.terms)
-        if (std::find(seen.begin(), seen.end(), t.sym) == seen.end()) seen.push_back(t.sym);
-      if (!s.dynamic) continue;
-      computed = true;
-      w += 1 + cost(s.dynamic, rank, reads);
-    }
-    reads += computed || seen.size() >= rank;
-  } else if (e->kind == Expr::Kind::apply) {
-    w = weight(*e->op);
-  }
-  for (auto& a : e->args) w += cost(a, rank, reads);
-  return w;
-}
-
-std::size_t rank(const Item& s) {
-  std::size_t r = 0;
-  for (auto& a : s.at) r += a.dynamic || !a.at.constant();
-  return r;
-}
-
 // Replaces cheap producers of an expression by what they compute.
 struct Expansion {
   const std::vector<Value>& values;
@@ -377,8 +399,7 @@ struct Expansion {
   bool changed = false;
 
   bool cheap(const Item& def, int spent, int& work) const {
-    if (def.kind != Item::Kind::statement || def.combine != Combine::set || def.pinned || def.guard)
-      return false;
+    if (!computed_again(def)) return false;
     if (encloses(def.parent, &leaf)) return false;
     // Only what runs before this: not what other regions of other items make.
     const Region* made = sequence(def.parent);
@@ -487,7 +508,8 @@ void Fusion::put(Region& outer, Footprint& fp, ItemPtr it, std::vector<Dim> dims
           if (dims[k].extent != nest->extent || !legal(fp, *nest, dims[k].sym)) continue;
           const std::int64_t gain = benefit(fp, *nest, dims[k].sym);
           // A statement does not crawl into a much smaller nest and lose its own outer dimension.
-          const bool crawls = k > 0 && size > nest->points * nest->extent && gain < size / kSmaller;
+          const bool crawls =
+              k > 0 && size > nest->points * nest->extent && gain < fp.size / kSmaller;
           if (gain <= best || crawls || !make_room(*b, *nest, producers, false)) continue;
           best = gain;
           where = nest;

@@ -241,6 +241,7 @@ struct Fusion {
   void gather(Footprint&);
   void put(Region&, Footprint&, ItemPtr, std::vector<Dim> dims);
   bool legal(const Footprint&, const Item& nest, Sym d) const;
+  std::int64_t trip(const Value&) const;
   std::int64_t benefit(const Footprint&, const Item& nest, Sym d) const;
   std::vector<Item*> candidates(const Region&, const Footprint&);
   std::vector<Item*> needs(const Footprint&, const Region&);

@@ -8,6 +8,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
+#include <unordered_map>
+#include <unordered_set>
 #include "backends/loops/fusion.h"
 #include "backends/loops/schedule.h"
 
@@ -28,6 +30,8 @@ constexpr double kMoving =
     3;  // reduction over the lanes to a place that inner loops move: an array of vectors,
 constexpr std::int64_t kMovingBytes = 1 << 19;  // if it has no more bytes than this
 
+constexpr std::int64_t kLongRun = 60;  // vectors of a loop that is worth more code
+
 double scalar_cost(const Node& n) {
   if (auto* l = n.as<Let>()) return fusion::weight(*l->op);
   if (n.as<Const>()) return 0;
@@ -42,7 +46,11 @@ double scalar_cost(const Node& n) {
 }  // namespace
 
 Lanes::Lanes(const Program& p, const Target& t)
-    : p_(p), target_(t), position_(std::size_t(p.next_sym)), varies_over_(position_.size(), kNone) {
+    : p_(p),
+      target_(t),
+      position_(std::size_t(p.next_sym)),
+      varies_over_(position_.size(), kNone),
+      cycles_(position_.size()) {
   int next = 0;
   number(p.body, next);
 }
@@ -97,15 +105,20 @@ bool far(const Buffer& b, std::int64_t k) {
 }
 }  // namespace
 
+// An array of the loops outside that is small enough for registers: lanes would put it in memory.  That of the program is in
+// memory anyway for a long parallel loop at the top, which may be work items.
+bool Lanes::in_registers(const Buffer& b, const InLanes& in) const {
+  return b.role == Buffer::Role::local && b.size <= target_.max_unroll &&
+         !(in.repeated && b.scope == kNone);
+}
+
 double Lanes::in_lanes(const Load& l, const InLanes& in) {
   const Buffer& b = p_.buffers[std::size_t(l.buffer)];
   const bool own = b.role == Buffer::Role::local && inside(in.loop, b.scope);
   const std::int64_t k = l.at.coef(in.loop.var);
   const bool gather = varies(l.at, in.loop);
   if (own || k || gather) varies_over_[std::size_t(l.sym)] = in.loop.var;
-  // An array of the loops outside that is small enough for registers: lanes would put it in memory.
-  if (b.role == Buffer::Role::local && !own && b.size <= target_.max_unroll && (k || gather))
-    return kNever;
+  if (in_registers(b, in) && !own && (k || gather)) return kNever;
   if (gather) return kGather * in.width;
   if (own || k == 1) return 1;
   if (!k) return kUniform;
@@ -124,8 +137,7 @@ double Lanes::in_lanes(const Store& s, InLanes& in) {
   const bool own = b.role == Buffer::Role::local && inside(in.loop, b.scope);
   const std::int64_t k = s.at.coef(in.loop.var);
   const bool scatter = varies(s.at, in.loop), combines = s.combine != Combine::set;
-  if (b.role == Buffer::Role::local && !own && b.size <= target_.max_unroll && (k || scatter))
-    return kNever;
+  if (in_registers(b, in) && !own && (k || scatter)) return kNever;
   if (scatter) return (combines ? kMeeting : kGather) * in.width;
   if (own || k == 1) return 1;
   if (k) return (far(b, k) ? kFarScatter : kGather) * in.width;
@@ -177,14 +189,51 @@ double Lanes::in_lanes(const Block& b, InLanes& in) {
   return cost;
 }
 
+namespace {
+// The most values of straight code that are wanted at a time, sums of combining stores included.
+int most_live(const Block& b) {
+  std::unordered_map<Sym, std::size_t> last;
+  const auto uses = [](const Node& n, auto f) {
+    if (auto* let = n.as<Let>())
+      for (Sym s : let->args) f(s);
+    if (auto* store = n.as<Store>()) f(store->value);
+    if (auto* clip = n.as<Clip>()) f(clip->arg);
+  };
+  int sums = 0;
+  for (std::size_t k = 0; k < b.size(); ++k) {
+    uses(b[k], [&](Sym s) { last[s] = k; });
+    if (auto* store = b[k].as<Store>()) sums += store->combine != Combine::set;
+  }
+  std::unordered_set<Sym> live;
+  std::size_t most = 0;
+  for (std::size_t k = 0; k < b.size(); ++k) {
+    const auto define = [&](Sym s) {
+      if (last.contains(s)) live.insert(s);
+    };
+    if (auto* load = b[k].as<Load>()) define(load->sym);
+    if (auto* let = b[k].as<Let>())
+      for (int i = 0; i < let->results; ++i) define(let->sym + i);
+    most = std::max(most, live.size());
+    uses(b[k], [&](Sym s) {
+      if (last[s] == k) live.erase(s);
+    });
+  }
+  return int(most) + sums;
+}
+}  // namespace
+
 double Lanes::choose(Loop& l, bool in_time) {
   in_time |= l.order == Order::serial;
-  double cost = double(l.extent) * choose(l.body, in_time);  // marks the loops inside
+  const bool is_long = l.extent > target_.max_unroll;
+  double& cost = cycles_[std::size_t(l.var)];
+  long_loops_ += is_long;
+  cost = double(l.extent) * choose(l.body, in_time);  // marks the loops inside
+  long_loops_ -= is_long;
   const int w = target_.vector_bytes ? width(l) : 1;
   // A short dimension of something that goes on in time is unrolled into registers: as a vector it would go through
   // memory at every step.
   if (l.order == Order::serial || w < 2 || l.extent < (in_time ? w : 2)) return cost;
-  InLanes in{l, w};
+  InLanes in{l, w, long_loops_ > 0 && !in_time};
   each_node(l.body, [&](const Node& n) {
     if (auto* s = n.as<Store>()) in.stored.push_back(s->buffer);
   });
@@ -193,10 +242,11 @@ double Lanes::choose(Loop& l, bool in_time) {
   const double lanes = std::ceil(double(l.extent) / w) * body + in.exits;
   if (!(lanes < cost)) return cost;
 
-  bool leaf = true, control = false;
+  bool leaf = true, control = false, branches = false;
   double step = 0;  // of the longest code that is repeated inside
   each_node(l.body, [&](Node& n) {
     auto* inner = n.as<Loop>();
+    branches |= n.as<If>() != nullptr;
     control |= n.as<While>() || (inner && inner->order == Order::serial);
     if (!inner) return;
     leaf = false;
@@ -208,12 +258,19 @@ double Lanes::choose(Loop& l, bool in_time) {
   // Several vectors in flight where one chain of operations would wait for itself: a short body, or sums of short terms.
   if (leaf) step = body;
   int k = control ? 2 : step <= 8 ? 4 : step <= 16 ? 2 : 1;
+  // So does a long chain, of which a processor sees one at a time; as long as registers hold what is wanted of all.
+  if (leaf && !control && !branches && l.extent >= kLongRun * w) {
+    const int live = most_live(l.body), registers = target_.vector_bytes >= 64 ? 32 : 16;
+    k = std::max(k, 10 * live <= 3 * registers ? 4 : 4 * live <= 3 * registers ? 2 : 1);
+  }
   for (const Buffer& b : p_.buffers)  // arrays of vectors would grow with k
-    if (!control && b.role == Buffer::Role::local && b.size > 1 && inside(l, b.scope)) k = 1;
+    if (!control && b.role == Buffer::Role::local && b.size > (leaf ? target_.max_unroll : 1) &&
+        inside(l, b.scope))
+      k = 1;
   while (k > 1 && (l.extent < 2 * k * w || (l.extent % w == 0 && l.extent % (k * w)))) k /= 2;
   l.marks.lanes = w * k;
   l.marks.interleave = k;
-  return lanes;
+  return cost = lanes;
 }
 
 double Lanes::choose(Node& n, bool in_time) {

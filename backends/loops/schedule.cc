@@ -4,6 +4,7 @@
 // program gives there what the program before gave.  The one exception is the grouping of floating-point reductions over
 // chunks, and that depends on sizes alone: the same bits for any number of threads.
 #include "backends/loops/schedule.h"
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -183,11 +184,8 @@ void schedule(Program& p, const Target& t) {
   coalesce(p);
   if (t.vector_bytes > 0) tile(p);
   accumulate(p, t);
-  std::vector<double> cycles;
-  {
-    Lanes lanes(p, t);
-    for (Node& n : p.body) cycles.push_back(lanes.choose(n));
-  }
+  Lanes lanes(p, t);
+  lanes.choose(p.body);
   std::vector<Loop*> in_lanes;  // packing changes the bodies of these only, and they do not nest
   each_node(p.body, [&](Node& n) {
     if (auto* l = n.as<Loop>(); l && l->marks.lanes > 1) in_lanes.push_back(l);
@@ -195,9 +193,12 @@ void schedule(Program& p, const Target& t) {
   for (Loop* l : in_lanes) pack(p, *l);
   unroll(p, t);
   if (t.max_chunks > 0) {
-    const auto added = chunk(p, t, cycles);
-    Lanes lanes(p, t);
-    for (std::size_t i : added) lanes.choose(p.body[i]);
+    const std::vector<Sym> added = chunk(p, t, lanes);
+    Lanes of_added(p, t);
+    each_node(p.body, [&](Node& n) {
+      if (auto* l = n.as<Loop>(); l && std::find(added.begin(), added.end(), l->var) != added.end())
+        of_added.choose(n);
+    });
   }
 }
 

@@ -39,11 +39,14 @@ class Lanes {
   /// should stay in registers.
   double choose(Block&, bool in_time = false);
   double choose(Node&, bool in_time = false);
+  /// Of a loop outside of lanes: what choose() found for all of its iterations.
+  double cycles(const Loop& l) const { return cycles_[std::size_t(l.var)]; }
 
  private:
   struct InLanes {  // a loop tried as lanes
     const Loop& loop;
     int width;
+    bool repeated;                     // by long loops, all of them parallel
     double exits = 0;                  // cost of reductions over the lanes, once a loop
     std::vector<const Loop*> inner{};  // around the node that is looked at
     std::vector<int> stored{};         // buffers; sorted
@@ -52,6 +55,7 @@ class Lanes {
   double in_lanes(const Block&, InLanes&);
   double in_lanes(const Load&, const InLanes&);
   double in_lanes(const Store&, InLanes&);
+  bool in_registers(const Buffer&, const InLanes&) const;
   int width(const Loop&) const;
   void number(const Block&, int& next);
   bool inside(const Loop&, Sym) const;
@@ -59,11 +63,13 @@ class Lanes {
 
   const Program& p_;
   const Target& target_;
+  int long_loops_ = 0;  // around the node that is looked at
   struct Position {
     int begin = -1, end = -1;
   };
   std::vector<Position> position_;  // of loops and Clips, by symbol: preorder numbers
   std::vector<Sym> varies_over_;    // by symbol: the last loop tried as lanes over which it varies
+  std::vector<double> cycles_;      // by loop variable
 };
 
 /// Inside lanes, elements that lie apart and are loaded again and again are copied once, to where they lie together.
@@ -72,8 +78,8 @@ void pack(Program&, Loop& lanes);
 /// Unrolls short loops over arrays so small that they can live in registers.
 void unroll(Program&, const Target&);
 
-/// Cuts large top-level loops into work items.  cycles: of every top-level node, from Lanes.  Returns the positions of
-/// top-level loops that it added.
-std::vector<std::size_t> chunk(Program&, const Target&, const std::vector<double>& cycles);
+/// Cuts large parallel loops, around which all loops are serial, into work items.  Returns the variables of loops that it
+/// added.
+std::vector<Sym> chunk(Program&, const Target&, const Lanes&);
 
 }  // namespace jaxpp::loops

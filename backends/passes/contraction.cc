@@ -116,12 +116,9 @@ Result product_of_ones(const Match& m) {
 }
 
 // ---- Diagonals
-// What an integer array is along one of its axes: index + c, there the same whatever the other indices are.
-struct Ramp {
-  Axis axis;
-  std::int64_t c;
-};
-std::optional<Ramp> ramp(const Local& b, const Atom& a, int depth = 8) {
+}  // namespace
+
+std::optional<Ramp> ramp(const Local& b, const Atom& a, int depth) {
   const Equation* d = b.maker(a);
   if (!d || !depth) return {};
   const auto inner = [&](std::size_t i) { return ramp(b, d->in[i], depth - 1); };
@@ -167,6 +164,8 @@ std::optional<Ramp> ramp(const Local& b, const Atom& a, int depth = 8) {
   }
   return {};
 }
+
+namespace {
 
 // The equation behind `a` if a is its bools as numbers: 1 where they hold, 0 elsewhere.
 const Equation* comparison(const Local& b, const Atom& a) {

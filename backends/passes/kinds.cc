@@ -28,16 +28,55 @@ constexpr const Primitive* kElementwise[] = {
 #undef UNARY
 #undef BINARY
 #undef COMPARE
-    &select_n_p,    &clamp_p, &convert_element_type_p,
-    &integer_pow_p, &round_p, &reduce_precision_p,
-    &complex_p,     &real_p,  &imag_p,
+    &select_n_p,
+    &clamp_p,
+    &regularized_incomplete_beta_p,
+    &convert_element_type_p,
+    &integer_pow_p,
+    &round_p,
+    &reduce_precision_p,
+    &complex_p,
+    &real_p,
+    &imag_p,
     &conj_p};
 // Elementwise, and more than an instruction or three.
-constexpr const Primitive* kFunctions[] = {
-    &cbrt_p,  &rem_p,      &pow_p,    &nextafter_p, &exp_p,      &exp2_p,  &expm1_p, &log_p,
-    &log1p_p, &logistic_p, &sin_p,    &cos_p,       &tan_p,      &asin_p,  &acos_p,  &atan_p,
-    &sinh_p,  &cosh_p,     &tanh_p,   &asinh_p,     &acosh_p,    &atanh_p, &atan2_p, &erf_p,
-    &erfc_p,  &erf_inv_p,  &lgamma_p, &digamma_p,   &polygamma_p};
+constexpr const Primitive* kFunctions[] = {&cbrt_p,
+                                           &rem_p,
+                                           &pow_p,
+                                           &nextafter_p,
+                                           &exp_p,
+                                           &exp2_p,
+                                           &expm1_p,
+                                           &log_p,
+                                           &log1p_p,
+                                           &logistic_p,
+                                           &sin_p,
+                                           &cos_p,
+                                           &tan_p,
+                                           &asin_p,
+                                           &acos_p,
+                                           &atan_p,
+                                           &sinh_p,
+                                           &cosh_p,
+                                           &tanh_p,
+                                           &asinh_p,
+                                           &acosh_p,
+                                           &atanh_p,
+                                           &atan2_p,
+                                           &erf_p,
+                                           &erfc_p,
+                                           &erf_inv_p,
+                                           &lgamma_p,
+                                           &digamma_p,
+                                           &polygamma_p,
+                                           &zeta_p,
+                                           &bessel_i0e_p,
+                                           &bessel_i1e_p,
+                                           &igamma_p,
+                                           &igammac_p,
+                                           &igamma_grad_a_p,
+                                           &random_gamma_grad_p,
+                                           &regularized_incomplete_beta_p};
 
 struct Kind {
   bool elementwise = false, view = false;

@@ -87,39 +87,35 @@ void Local::give(Var old, Atom now) {
 }
 
 JaxprPtr Local::run() {
-  std::vector<Array> folded;
-  std::vector<Atom> pieces;
-  for (const Equation& e : from_.eqns) {
-    loc_ = e.loc;
-    const std::span<const Type> types(from_.types.data() + e.out, e.n_out);
-    Equation n{e.prim, e.params_data, e.params_ops, {}, 0, e.n_out, e.loc};
-    for (auto& a : e.in) n.in.push_back(get(a));
-    if (steps_ & kFold) {
-      folded.assign(e.n_out, Array());
-      if (fold_equation(n, types, folded.data())) {
-        for (std::uint32_t i = 0; i < e.n_out; ++i) give(e.out + i, Atom(folded[i]));
-        continue;
-      }
-    }
-    if (nests(e))
-      n.params_data = map_sub_jaxprs(e, [&](const JaxprPtr& s) { return nested(steps_, s); });
-    if (e.n_out == 1)
-      if (Result found = simplified(n, types[0])) {
-        give(e.out, std::move(*found));
-        continue;
-      }
-    if (e.n_out > 1 && (steps_ & kSimplify)) {
-      pieces.assign(e.n_out, Atom());
-      if (forward_pieces(*this, n, pieces.data())) {
-        for (std::uint32_t i = 0; i < e.n_out; ++i) give(e.out + i, std::move(pieces[i]));
-        continue;
-      }
-    }
-    const bool mergeable = !effects(n) && n.prim != &optimization_barrier_p;
-    const Var v = push(std::move(n), types, mergeable);
-    for (std::uint32_t i = 0; i < e.n_out; ++i) give(e.out + i, Atom::var(v + i));
-  }
+  for (const Equation& e : from_.eqns) step(e);
   return finish();
+}
+void Local::step(const Equation& e) {
+  loc_ = e.loc;
+  const std::span<const Type> types(from_.types.data() + e.out, e.n_out);
+  Equation n{e.prim, e.params_data, e.params_ops, {}, 0, e.n_out, e.loc};
+  for (auto& a : e.in) n.in.push_back(get(a));
+  if (steps_ & kFold) {
+    folded_.assign(e.n_out, Array());
+    if (fold_equation(n, types, folded_.data())) {
+      for (std::uint32_t i = 0; i < e.n_out; ++i) give(e.out + i, Atom(folded_[i]));
+      return;
+    }
+  }
+  if (nests(e))
+    n.params_data = map_sub_jaxprs(e, [&](const JaxprPtr& s) { return nested(steps_, s); });
+  if (e.n_out == 1)
+    if (Result found = simplified(n, types[0])) return give(e.out, std::move(*found));
+  if (e.n_out > 1 && (steps_ & kSimplify)) {
+    pieces_.assign(e.n_out, Atom());
+    if (forward_pieces(*this, n, pieces_.data())) {
+      for (std::uint32_t i = 0; i < e.n_out; ++i) give(e.out + i, std::move(pieces_[i]));
+      return;
+    }
+  }
+  const bool mergeable = !effects(n) && n.prim != &optimization_barrier_p;
+  const Var v = push(std::move(n), types, mergeable);
+  for (std::uint32_t i = 0; i < e.n_out; ++i) give(e.out + i, Atom::var(v + i));
 }
 
 Result Local::simplified(const Equation& e, Type t) {

@@ -45,6 +45,8 @@ class Local : public Rewriter {
   Local(const JaxprBody& from, unsigned steps);
   /// The whole walk.  Patterns may leave equations that nothing uses.
   JaxprPtr run();
+  /// The walk by hand: the next equation of the old program; then Rewriter::finish.
+  void step(const Equation&);
 
   /// The single result of a new equation, after all steps.
   template <class P>
@@ -90,6 +92,8 @@ class Local : public Rewriter {
   const JaxprBody& from_;
   const unsigned steps_;
   Merger merger_;
+  std::vector<Array> folded_;
+  std::vector<Atom> pieces_;
   std::vector<std::uint32_t> maker_;     // of each variable: index of its equation + 1
   std::vector<std::uint32_t> old_uses_;  // of each variable of the old program
   std::vector<std::uint32_t> uses_;      // of each variable: those of all that it stands for
@@ -134,5 +138,11 @@ Result uniform(const Local&, const Atom& a);
 bool is_number(const Local&, const Atom& a, double v);
 /// The literal number that fills all of a, if it is a real or an exact integer.
 std::optional<double> number(const Local&, const Atom& a);
+/// What an integer array is along one of its axes: index + c, there the same whatever the other indices are.
+struct Ramp {
+  std::size_t axis;
+  std::int64_t c;
+};
+std::optional<Ramp> ramp(const Local&, const Atom& a, int depth = 8);  // contraction.cc
 
 }  // namespace jaxpp::passes

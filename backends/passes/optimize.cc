@@ -22,12 +22,11 @@ std::size_t size_of(const JaxprBody& j) {
   }
   return h;
 }
-}  // namespace
+JaxprPtr walk(const JaxprBody& j) { return dce(*Local(j, kAll).run()); }
 
 // Straight-line programs are done after one walk.  Loops and choices: what leaves a body, or goes into one, makes room for
 // the walk again.
-JaxprPtr optimize(const internal::JaxprBody& j) {
-  const auto walk = [](const JaxprBody& b) { return dce(*Local(b, kAll).run()); };
+JaxprPtr rewritten(const internal::JaxprBody& j) {
   JaxprPtr p = walk(*lower(j));
   if (std::none_of(p->eqns.begin(), p->eqns.end(), nests)) return p;
   for (int round = 0; round < kRounds; ++round) {
@@ -38,6 +37,13 @@ JaxprPtr optimize(const internal::JaxprBody& j) {
   // Last: what is computed twice on purpose is not to be taken for an equal expression.
   const JaxprPtr q = products(*residuals(*p));
   return size_of(*q) == size_of(*p) ? p : walk(*cleanup(*q));
+}
+}  // namespace
+
+JaxprPtr optimize(const internal::JaxprBody& j) {
+  const JaxprPtr p = rewritten(j);
+  // What is made of an identity is an array of numbers, to the patterns; so it comes last.
+  return compares_indices(*p) ? diagonals(*p) : p;
 }
 
 std::span<const Pass> all() {
@@ -50,6 +56,7 @@ std::span<const Pass> all() {
       {"cleanup", "drop what scan, while and cond carry around for nothing", cleanup},
       {"residuals", "compute again in a backward loop what is cheaper than storing it", residuals},
       {"products", "take sums of products of matrices out of loops", products},
+      {"diagonals", "make what is one value off some diagonals from those", diagonals},
       {"inline", "replace jit by its body", inline_calls},
       {"lower", "replace every call by its body", lower},
       {"optimize", "all of them, as compilation does", optimize},

@@ -24,6 +24,10 @@ JaxprPtr cleanup(const internal::JaxprBody&);
 JaxprPtr residuals(const internal::JaxprBody&);
 /// Lets a loop that sums up shallow products of matrices leave them to one deep product after it.
 JaxprPtr products(const internal::JaxprBody&);
+/// Makes arrays that are one value off some diagonals and another on each from those: Jacobians of local functions.
+JaxprPtr diagonals(const internal::JaxprBody&);
+/// Are there comparisons of integer arrays, which diagonals() starts from?
+bool compares_indices(const internal::JaxprBody&);
 /// Replaces jit by its body.
 JaxprPtr inline_calls(const internal::JaxprBody&);
 /// Replaces every call by its body: jit, checkpoint (its operands behind a barrier, so that cse keeps the recomputation),

@@ -17,6 +17,7 @@ const Primitive* const kBuiltIn[] = {
 #undef COMPARE
     &select_n_p,
     &clamp_p,
+    &regularized_incomplete_beta_p,
     &convert_element_type_p,
     &integer_pow_p,
     &round_p,

@@ -18,6 +18,7 @@ const std::unordered_map<const Primitive*, OperandRange>& table() {
 #undef COMPARE
       {&select_n_p, {2, kAny}},
       {&clamp_p, {3, 3}},
+      {&regularized_incomplete_beta_p, {3, 3}},
       {&convert_element_type_p, {1, 1}},
       {&integer_pow_p, {1, 1}},
       {&round_p, {1, 1}},

@@ -31,6 +31,14 @@ Array winner(const Array& x, const Array& y, const Array& z) {
   return select_n(x == y, {{convert_element_type(x == z, z.dtype()), full_like(z, 0.5)}});
 }
 
+// i0e - i1e (sign(x) + 1 / x), at 0: 1/2.
+Array bessel_i1e_slope(const Array& x, const Array& z) {
+  const double eps = width(x.dtype()) == 2 ? 1e-2 : x.dtype() == DType::f32 ? 0x1p-23 : 0x1p-52;
+  const Array usual = abs(x) > eps, safe = select(usual, x, full_like(x, eps));
+  const Array slope = bessel_i0e(safe) - z * (sign(safe) + 1 / safe);
+  return select(usual, slope, full_like(x, 0.5));
+}
+
 constexpr bool differentiable(std::string_view tangent) { return tangent != "zero"; }
 Type boolean(Type t) {
   return t->shape.empty() ? scalar_type(DType::b1) : make_type(DType::b1, t->shape);
@@ -231,6 +239,43 @@ const Primitive clamp_p = {
     .name = "clamp", .shape = clamp_shape, .jvp = clamp_jvp, .batch = clamp_batch};
 Array lax::clamp(const Array& low, const Array& x, const Array& high, Loc loc) {
   return clamp_p.apply({}, loc, low, x, high);
+}
+
+// ---- regularized_incomplete_beta: a, b, x, all of one shape
+namespace {
+void beta_shape(Types in, Params, Type* out) {
+  if (in.size() != 3) [[unlikely]]
+    rule_error("regularized_incomplete_beta: takes three operands.");
+  const Type t = unary_type("regularized_incomplete_beta", Domain::Float, in.subspan(0, 1));
+  for (Type other : in.subspan(1))
+    if (other != t) [[unlikely]]
+      rule_error("regularized_incomplete_beta: operands differ: " + t->str() + " and " +
+                 other->str() + ".");
+  *out = t;
+}
+void beta_jvp(JvpRule& r) {
+  r.prim.bind(r.x, {}, r.y, Loc::current());
+  if (r.dx[0].defined() || r.dx[1].defined())
+    no_derivative("regularized_incomplete_beta, in its first two operands,");
+  const Array &a = r.x[0], &b = r.x[1], &x = r.x[2];
+  const Array log_beta = lgamma(a) + lgamma(b) - lgamma(a + b);
+  r.dy[0] = r.dx[2] * exp((b - 1) * log1p(-x) + (a - 1) * log(x) - log_beta);
+}
+void beta_batch(BatchRule& r) {
+  std::size_t first = 0;
+  while (r.axis[first] < 0) ++first;
+  const int at = r.axis[first];
+  auto operand = [&](std::size_t i) { return batch_at(r.x[i], r.axis[i], r.size, at); };
+  *r.y = regularized_incomplete_beta(operand(0), operand(1), operand(2));
+  *r.y_axis = at;
+}
+}  // namespace
+const Primitive regularized_incomplete_beta_p = {.name = "regularized_incomplete_beta",
+                                                 .shape = beta_shape,
+                                                 .jvp = beta_jvp,
+                                                 .batch = beta_batch};
+Array lax::regularized_incomplete_beta(const Array& a, const Array& b, const Array& x, Loc loc) {
+  return regularized_incomplete_beta_p.apply({}, loc, a, b, x);
 }
 
 // ---- convert_element_type

@@ -14,8 +14,8 @@ namespace jaxpp {
 #undef COMPARE
 
 // elementwise.cc: elementwise with parameters, or more than two operands
-extern const Primitive select_n_p, clamp_p, convert_element_type_p, integer_pow_p, round_p,
-    reduce_precision_p, bitcast_convert_type_p, stop_gradient_p;
+extern const Primitive select_n_p, clamp_p, regularized_incomplete_beta_p, convert_element_type_p,
+    integer_pow_p, round_p, reduce_precision_p, bitcast_convert_type_p, stop_gradient_p;
 // complex.cc
 extern const Primitive complex_p, real_p, imag_p, conj_p;
 // shape.cc
