@@ -181,9 +181,10 @@ std::pair<Array, Array> threefry2x32(const Array& k0, const Array& k1, const Arr
 /// The state behind them, and random bits of an unsigned type.   key: uint32[4] or uint64[2], the key and a counter.
 /// RNG_THREE_FRY is threefry2x32, RNG_PHILOX (and RNG_DEFAULT) philox4x32: Salmon et al., Parallel random numbers: as easy as
 /// 1, 2, 3 (2011).  The bits are XLA's.
-std::pair<Array, Array> rng_bit_generator(
-    const Array& key, const Shape& shape, DType dtype = DType::u32,
-    RandomAlgorithm algorithm = RandomAlgorithm::RNG_DEFAULT, Loc = Loc::current());
+std::pair<Array, Array> rng_bit_generator(const Array& key, const Shape& shape,
+                                          DType dtype = DType::u32,
+                                          RandomAlgorithm algorithm = RandomAlgorithm::RNG_DEFAULT,
+                                          Loc = Loc::current());
 
 // ---- Markers
 Array optimization_barrier(const Array& x, Loc = Loc::current());

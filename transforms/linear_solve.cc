@@ -13,7 +13,7 @@ using namespace internal;
 enum Function : std::size_t { kMatvec, kVecmat, kSolve, kTransposeSolve, kFunctions };
 
 struct Call {
-  JaxprPtr jaxpr[kFunctions];     // null: not given
+  JaxprPtr jaxpr[kFunctions];      // null: not given
   std::size_t at[kFunctions + 1];  // where its operands begin; the last: where b begins
   std::size_t consts(std::size_t f) const { return at[f + 1] - at[f]; }
 };

@@ -8,8 +8,9 @@ namespace {
 
 // The traced functions; operands of the call: what each closed over, then the guess.
 struct Root {
-  Closed f, solve, tangent;  // f: x -> f(x);  solve: guess -> x;  tangent: (x, y) -> g with f_x g = y
-  std::size_t n = 0;         // arrays of x
+  Closed f, solve,
+      tangent;        // f: x -> f(x);  solve: guess -> x;  tangent: (x, y) -> g with f_x g = y
+  std::size_t n = 0;  // arrays of x
 };
 
 CustomPtr rule_of(const std::shared_ptr<const Root>& root) {
@@ -51,7 +52,8 @@ void root_flat(FlatFn f, FlatSolver solve, FlatSolver tangent_solve, Args guess,
   const auto traced = [&](std::span<const Type> in, FlatFn g, const char* which) {
     Closed c = trace_to_jaxpr(in, g);
     if (c.jaxpr->out_types() != types)
-      fail(std::string("custom_root: ") + which + " must return arrays like the guess.", loc, "E31");
+      fail(std::string("custom_root: ") + which + " must return arrays like the guess.", loc,
+           "E31");
     return c;
   };
   auto root = std::make_shared<Root>();

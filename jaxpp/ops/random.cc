@@ -57,7 +57,7 @@ void rng_bit_generator_shape(Types x, Params p, Type* y) {
   check((k->dtype == u32 && k->shape == Shape{4}) || (k->dtype == u64 && k->shape == Shape{2}),
         "rng_bit_generator", [&] { return "the key must be u32[4] or u64[2], not " + k->str(); });
   check(q.dtype == u8 || q.dtype == u16 || q.dtype == u32 || q.dtype == u64, "rng_bit_generator",
-        [&] { return "the bits must be an unsigned integer, not " + to_string(q.dtype); });
+        [&] { return "the bits must be an unsigned integer, not " + std::string(name(q.dtype)); });
   for (std::int64_t n : q.shape)
     need(n >= 0, "rng_bit_generator", "the shape has a negative size.");
   y[0] = k;
@@ -66,7 +66,8 @@ void rng_bit_generator_shape(Types x, Params p, Type* y) {
 
 Array u32_scalar(std::uint32_t v) { return Array(v); }
 Array wide(const Array& low, const Array& high) {  // one u64 of two u32
-  const Array shifted = lax::shift_left(lax::convert_element_type(high, u64), Array(std::uint64_t(32)));
+  const Array shifted =
+      lax::shift_left(lax::convert_element_type(high, u64), Array(std::uint64_t(32)));
   return lax::bitwise_or(lax::convert_element_type(low, u64), shifted);
 }
 std::array<Array, 2> words(const Array& x) {  // low and high half of u64
@@ -99,8 +100,7 @@ Array philox_bits(const Array& key, const Array& counter, const RandomBitsParams
   const std::int64_t n = make_type(q.dtype, q.shape)->size;
   blocks = ((pairs ? 2 * n : n) + 3) / 4;
   const Array low = lax::add(counter, lax::iota(u64, {blocks}, 0));
-  const Array high =
-      lax::add(key, lax::convert_element_type(lax::lt(low, counter), u64));  // carry
+  const Array high = lax::add(key, lax::convert_element_type(lax::lt(low, counter), u64));  // carry
   const auto [x0, x1] = words(low);
   const auto [x2, x3] = words(high);
   const std::array<Array, 4> y = philox4x32({x0, x1, x2, x3}, words(key));
@@ -117,13 +117,14 @@ Array threefry_bits(const Array& key, const Array& counter, const RandomBitsPara
     if (shape[at] % 2 && (shape[i] % 2 == 0 || shape[i] > shape[at])) at = i;
   Shape half = shape;
   if (q.dtype != u64) {
-    if (half.empty()) half.push_back(1);
-    else half[at] = (half[at] + 1) / 2;
+    if (half.empty())
+      half.push_back(1);
+    else
+      half[at] = (half[at] + 1) / 2;
   }
   blocks = make_type(u64, half)->size;
   const auto [k0, k1] = words(key);
-  const auto [x0, x1] =
-      words(lax::add(counter, lax::reshape(lax::iota(u64, {blocks}, 0), half)));
+  const auto [x0, x1] = words(lax::add(counter, lax::reshape(lax::iota(u64, {blocks}, 0), half)));
   const auto [y0, y1] = lax::threefry2x32(k0, k1, x0, x1);
   if (q.dtype == u64) return wide(y0, y1);
   if (shape.empty()) return lax::reshape(y0, shape);
@@ -148,8 +149,9 @@ void rng_bit_generator_lower(Args x, Params p, Array* y) {
                          ? threefry_bits(key, counter, q, blocks)
                          : philox_bits(key, counter, q, blocks);
   const Array next = lax::add(counter, Array(std::uint64_t(blocks)));
-  y[0] = narrow ? lax::stack(Borrowed(words(key)[0], words(key)[1], words(next)[0], words(next)[1]), 0)
-                : lax::stack(Borrowed(key, next), 0);
+  y[0] = narrow
+             ? lax::stack(Borrowed(words(key)[0], words(key)[1], words(next)[0], words(next)[1]), 0)
+             : lax::stack(Borrowed(key, next), 0);
   y[1] = lax::convert_element_type(bits, q.dtype);
 }
 // As JAX does: the first key makes the bits of the whole batch, and only its counter moves on.
@@ -159,7 +161,9 @@ void rng_bit_generator_batch(BatchRule& r) {
   const auto row = [&](std::int64_t from, std::int64_t to) {
     return lax::slice_in_dim(keys, from, to, 0);
   };
-  p.shape.insert(p.shape.begin(), r.size);
+  Shape shape{r.size};
+  shape.append(p.shape.begin(), p.shape.end());
+  p.shape = shape;
   if (r.size == 0) {
     r.y[0] = keys;
     r.y[1] = lax::full(make_type(p.dtype, p.shape), 0);

@@ -150,8 +150,7 @@ void approx_top_k_lower(Args x, Params p, Array* y) {
 }
 void approx_top_k_jvp(JvpRule& r) {
   r.prim.bind(r.x, r.params, r.y, Loc::current());
-  const std::int64_t axis =
-      approx_axis(r.params.as<ApproxTopKParams>(), r.x[0].shape().size());
+  const std::int64_t axis = approx_axis(r.params.as<ApproxTopKParams>(), r.x[0].shape().size());
   r.dy[0] = take_along(r.dx[0], r.y[1], axis);
 }
 void approx_top_k_batch(BatchRule& r) {
