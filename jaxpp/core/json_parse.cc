@@ -283,7 +283,11 @@ class Reader::FieldReader final : public FieldVisitor {
     if (auto* j = find(n)) v = number(*j, n);
   }
   void field(const char* n, Dims& v) override {
-    if (auto* j = find(n)) v = dims(*j, n);
+    auto* j = find(n);
+    if (j && j->is_object())  // JAX's named tuples of numbers
+      for (auto& member : *j) v.push_back(integer(member, n));
+    else if (j)
+      v = dims(*j, n);
   }
   void field(const char* n, std::optional<Dims>& v) override {
     if (auto* j = find(n)) v = dims(*j, n);
@@ -305,8 +309,13 @@ class Reader::FieldReader final : public FieldVisitor {
     if (std::string_view(n) == "call_jaxpr") call_ = v;
   }
   void field(const char* n, std::vector<JaxprPtr>& v) override {
-    if (auto* j = find(n))
+    auto* j = find(n);
+    if (j && j->is_object()) {  // JAX's named tuples of functions, some of them absent
+      for (auto& member : *j)
+        if (!member.is_null()) v.push_back(r_.program(member, nullptr));
+    } else if (j) {
       for (auto& b : list(*j, n)) v.push_back(r_.program(b, nullptr));
+    }
   }
   void field(const char*, CustomPtr& v) override {
     RuleJaxprs j;
