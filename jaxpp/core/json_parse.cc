@@ -284,8 +284,8 @@ class Reader::FieldReader final : public FieldVisitor {
   }
   void field(const char* n, Dims& v) override {
     auto* j = find(n);
-    if (j && j->is_object())  // JAX's named tuples of numbers
-      for (auto& member : *j) v.push_back(integer(member, n));
+    if (j && j->is_object())
+      for (auto* member : solver_functions(*j, n)) v.push_back(integer(*member, n));
     else if (j)
       v = dims(*j, n);
   }
@@ -310,9 +310,9 @@ class Reader::FieldReader final : public FieldVisitor {
   }
   void field(const char* n, std::vector<JaxprPtr>& v) override {
     auto* j = find(n);
-    if (j && j->is_object()) {  // JAX's named tuples of functions, some of them absent
-      for (auto& member : *j)
-        if (!member.is_null()) v.push_back(r_.program(member, nullptr));
+    if (j && j->is_object()) {  // some may be absent
+      for (auto* member : solver_functions(*j, n))
+        if (!member->is_null()) v.push_back(r_.program(*member, nullptr));
     } else if (j) {
       for (auto& b : list(*j, n)) v.push_back(r_.program(b, nullptr));
     }
@@ -374,6 +374,17 @@ class Reader::FieldReader final : public FieldVisitor {
   const json* find(const char* n) const {
     auto it = at_->find(n);
     return it == at_->end() || it->is_null() ? nullptr : &*it;
+  }
+  // What JAX writes by the names of custom_linear_solve's functions, in their order here.
+  std::vector<const json*> solver_functions(const json& members, const char* n) const {
+    std::vector<const json*> found;
+    for (const char* name : {"matvec", "vecmat", "solve", "transpose_solve"}) {
+      auto it = members.find(name);
+      if (it == members.end()) refuse(std::string(n) + " has no member " + name + ".");
+      found.push_back(&*it);
+    }
+    if (members.size() != found.size()) refuse(std::string(n) + " has members of other names.");
+    return found;
   }
   Reader& r_;
   std::string_view prim_;
