@@ -43,6 +43,7 @@
 #include "jaxpp/debug.h"
 #include "jaxpp/fft.h"
 #include "jaxpp/grad.h"
+#include "jaxpp/implicit.h"
 #include "jaxpp/jacobian.h"
 #include "jaxpp/jit.h"
 #include "jaxpp/jvp.h"

@@ -86,6 +86,9 @@ std::vector<Array> sort(internal::Args x, std::int64_t dimension, std::int64_t n
                         bool is_stable = true, Loc = Loc::current());
 std::pair<Array, Array> top_k(const Array& x, std::int64_t k, std::int64_t axis = -1,
                               Loc = Loc::current());
+/// The k greatest (least) elements along reduction_dimension, and where they are (int32), best first.  Other devices than
+/// TPUs have no use for a recall below 1, so these are exact; with aggregate_to_topk = false, more candidates than k.
+std::pair<Array, Array> approx_top_k(const Array& x, const ApproxTopKParams&, Loc = Loc::current());
 std::vector<Array> reduce(internal::Args x, internal::Args init, const JaxprPtr& jaxpr,
                           const Dims& dimensions, Loc = Loc::current());
 
@@ -175,6 +178,13 @@ Array tridiagonal_solve(const Array& dl, const Array& d, const Array& du, const 
                         Loc = Loc::current());
 std::pair<Array, Array> threefry2x32(const Array& k0, const Array& k1, const Array& x0,
                                      const Array& x1, Loc = Loc::current());
+/// The state behind them, and random bits of an unsigned type.   key: uint32[4] or uint64[2], the key and a counter.
+/// RNG_THREE_FRY is threefry2x32, RNG_PHILOX (and RNG_DEFAULT) philox4x32: Salmon et al., Parallel random numbers: as easy as
+/// 1, 2, 3 (2011).  The bits are XLA's.
+std::pair<Array, Array> rng_bit_generator(const Array& key, const Shape& shape,
+                                          DType dtype = DType::u32,
+                                          RandomAlgorithm algorithm = RandomAlgorithm::RNG_DEFAULT,
+                                          Loc = Loc::current());
 
 // ---- Markers
 Array optimization_barrier(const Array& x, Loc = Loc::current());

@@ -121,6 +121,40 @@ void calls(std::vector<Sample>& out) {
   out.push_back(choice);
 }
 
+// A x = b for A near the identity, by forty steps of x = b - (A - 1) x.
+void linear_solves(std::vector<Sample>& out) {
+  const auto times = [](bool transposed) {
+    return [=](Args x, Results& y) {
+      const DotDims columns{{transposed ? 0 : 1}, {0}, {}, {}};
+      y.push_back(lax::dot_general(x[0], x[1], columns));
+    };
+  };
+  const auto iterated = [&](bool transposed) {
+    return [=](Args x, Results& y) {
+      const auto step = traced({f64s({3, 3}), f64s({3}), f64s({3})}, [=](Args z, Results& next) {
+        Results product;
+        times(transposed)(Borrowed(z[0], z[2]), product);
+        next.push_back(lax::sub(z[1], lax::sub(product[0], z[2])));
+      });
+      const ScanParams p{step, 40, 1, 2, false, 1};
+      y.resize(1);
+      scan_p.bind(Borrowed(x[0], x[1], x[1]), p, y.data(), Loc::current());
+    };
+  };
+  const std::vector<Type> in = {f64s({3, 3}), f64s({3})};
+  const LinearSolveParams p{{1, 1, 1, 1},
+                            {traced(in, times(false)), traced(in, times(true)),
+                             traced(in, iterated(false)), traced(in, iterated(true))}};
+  const auto f = [p](Args x, Results& y) {
+    const Array eye = lax::convert_element_type(
+        lax::eq(lax::iota(DType::i32, {3, 3}, 0), lax::iota(DType::i32, {3, 3}, 1)), DType::f64);
+    const Array a = lax::add(eye, lax::mul(x[0], Array(0.15)));
+    y.resize(1);
+    custom_linear_solve_p.bind(Borrowed(a, a, a, a, x[1]), p, y.data(), Loc::current());
+  };
+  out.push_back({"custom_linear_solve", {&custom_linear_solve_p}, f, real({{3, 3}, {3}}), {}});
+}
+
 void custom_rules(std::vector<Sample>& out) {
   auto square = [](Args x, Results& y) { y.push_back(lax::mul(x[0], lax::mul(x[1], x[1]))); };
   auto forward = std::make_shared<CustomRule>();
@@ -246,6 +280,7 @@ void collectives(std::vector<Sample>& out) {
 std::vector<Sample> call_samples() {
   std::vector<Sample> s;
   calls(s);
+  linear_solves(s);
   custom_rules(s);
   host(s);
   collectives(s);

@@ -186,6 +186,11 @@ void reductions(List& add) {
     return Arrays{r.array(DType::i32, {5}, 0, 2), distinct(r, {5}), distinct(r, {5})};
   });
   add("", top_k_p, apply(top_k_p, TopKParams{1, 2}), separated({{3, 4}}));
+  add("", approx_top_k_p, apply(approx_top_k_p, ApproxTopKParams{.k = 2, .reduction_dimension = 1}),
+      separated({{3, 4}}));
+  add("least", approx_top_k_p,
+      apply(approx_top_k_p, ApproxTopKParams{.is_max_k = false, .k = 2, .reduction_dimension = -2}),
+      separated({{4, 2}}));
   add("axis 0", top_k_p, apply(top_k_p, TopKParams{0, 2}), separated({{4, 2}}));
 }
 

@@ -30,6 +30,7 @@ const std::map<std::string, const char*> kNoJvp = {
     {"empty", "no operands"},
 };
 const std::map<std::string, const char*> kNoSample = {
+    {"rng_bit_generator", "a batch is no loop over keys, as in JAX: the corpus has it"},
     {"custom_lin", "arises inside the derivative of custom_vjp_call, whose samples cover it"},
 };
 
@@ -67,7 +68,7 @@ TEST_CASE("every primitive has rules, a kernel and a sample", "[rules]") {
     CHECK(names.insert(name).second);
     CHECK(find_primitive(name) == p);
     CHECK(p->shape != nullptr);
-    CHECK(p->kernel.load() != nullptr);
+    CHECK((p->kernel.load() != nullptr || p->lower != nullptr));
     CHECK((p->batch != nullptr || kNoBatch.count(name)));
     CHECK(
         (p->jvp != nullptr || p->linearize != nullptr || !p->differentiable || kNoJvp.count(name)));

@@ -1,8 +1,9 @@
 // inline.cc -- replaces calls by the equations of their bodies.
 //
 // inline_calls does it for jit, which has no meaning of its own.  lower does it for all calls: the body of a checkpoint
-// reads its operands through optimization_barrier, so that cse does not replace the recomputation by saved values.  It also
-// drops the identities that mean something to transforms only, and writes factorisations of small matrices out.
+// reads its operands through optimization_barrier, so that cse does not replace the recomputation by saved values.  It
+// writes out the primitives that are defined by others (Primitive::lower) and factorisations of small matrices, and drops
+// the identities that mean something to transforms only.
 #include "backends/passes/passes.h"
 #include "backends/passes/rewriter.h"
 #include "backends/passes/small_linalg.h"
@@ -14,12 +15,24 @@ namespace {
 constexpr std::size_t kMaxEquations = std::size_t(1)
                                       << 20;  // shared bodies nest: inlining may grow exponentially
 
+// A primitive without kernels, as a program of others.
+JaxprPtr lowered(const Equation& e, const JaxprBody& in) {
+  std::vector<Type> types;
+  for (const Atom& a : e.in) types.push_back(in.type(a));
+  const auto body = [&](Args x, Results& y) {
+    y.resize(e.n_out);
+    e.prim->lower(x, e.params(), y.data());
+  };
+  return trace_to_jaxpr(types, flat(body), Consts::embed).jaxpr;
+}
+
 JaxprPtr callee(const Equation& e, const JaxprBody& in, bool all) {
   if (e.prim == &jit_p) return e.params().as<CallParams>().jaxpr;
   if (!all) return nullptr;
   if (e.prim == &remat_p) return e.params().as<RematParams>().jaxpr;
   if (e.prim == &custom_jvp_call_p || e.prim == &custom_vjp_call_p)
     return e.params().as<CustomParams>().call_jaxpr;
+  if (e.prim->lower) return lowered(e, in);
   return small_linalg(e, in);
 }
 

@@ -283,7 +283,11 @@ class Reader::FieldReader final : public FieldVisitor {
     if (auto* j = find(n)) v = number(*j, n);
   }
   void field(const char* n, Dims& v) override {
-    if (auto* j = find(n)) v = dims(*j, n);
+    auto* j = find(n);
+    if (j && j->is_object())
+      for (auto* member : solver_functions(*j, n)) v.push_back(integer(*member, n));
+    else if (j)
+      v = dims(*j, n);
   }
   void field(const char* n, std::optional<Dims>& v) override {
     if (auto* j = find(n)) v = dims(*j, n);
@@ -305,8 +309,13 @@ class Reader::FieldReader final : public FieldVisitor {
     if (std::string_view(n) == "call_jaxpr") call_ = v;
   }
   void field(const char* n, std::vector<JaxprPtr>& v) override {
-    if (auto* j = find(n))
+    auto* j = find(n);
+    if (j && j->is_object()) {  // some may be absent
+      for (auto* member : solver_functions(*j, n))
+        if (!member->is_null()) v.push_back(r_.program(*member, nullptr));
+    } else if (j) {
       for (auto& b : list(*j, n)) v.push_back(r_.program(b, nullptr));
+    }
   }
   void field(const char*, CustomPtr& v) override {
     RuleJaxprs j;
@@ -365,6 +374,17 @@ class Reader::FieldReader final : public FieldVisitor {
   const json* find(const char* n) const {
     auto it = at_->find(n);
     return it == at_->end() || it->is_null() ? nullptr : &*it;
+  }
+  // What JAX writes by the names of custom_linear_solve's functions, in their order here.
+  std::vector<const json*> solver_functions(const json& members, const char* n) const {
+    std::vector<const json*> found;
+    for (const char* name : {"matvec", "vecmat", "solve", "transpose_solve"}) {
+      auto it = members.find(name);
+      if (it == members.end()) refuse(std::string(n) + " has no member " + name + ".");
+      found.push_back(&*it);
+    }
+    if (members.size() != found.size()) refuse(std::string(n) + " has members of other names.");
+    return found;
   }
   Reader& r_;
   std::string_view prim_;

@@ -20,6 +20,10 @@ const Kernel& install_kernel_of(const Primitive& p, Loc loc) {
   static std::once_flag once;
   std::call_once(once, backend().install_kernels);
   const Kernel* k = p.kernel.load(std::memory_order_acquire);
+  if (!k && p.lower) {  // kept as long as the primitive, which is for ever
+    auto made = std::make_unique<Kernel>(Kernel{.run = p.lower, .allocates = true});
+    if (p.kernel.compare_exchange_strong(k, made.get())) k = made.release();
+  }
   if (!k) fail<Error>(std::string(p.name) + ": no kernel.", loc, "E10");
   return *k;
 }

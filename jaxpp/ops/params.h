@@ -117,6 +117,14 @@ struct TopKParams {
   std::int64_t axis = 0, k = 1;
   JAXPP_PARAMS(TopKParams, axis, k)
 };
+struct ApproxTopKParams {
+  bool aggregate_to_topk = true, is_max_k = true;
+  std::int64_t k = 1;
+  double recall_target = 0.95;
+  std::int64_t reduction_dimension = -1, reduction_input_size_override = -1;
+  JAXPP_PARAMS(ApproxTopKParams, aggregate_to_topk, is_max_k, k, recall_target, reduction_dimension,
+               reduction_input_size_override)
+};
 struct ReduceParams {  // operands: N arrays, N inits; jaxpr takes (acc..., x...)
   Dims dimensions;
   JaxprPtr jaxpr;
@@ -277,6 +285,19 @@ struct TridiagonalSolveParams {
   JAXPP_PARAMS(TridiagonalSolveParams, perturb_singular)
 };
 
+// ---- Random bits
+enum class RandomAlgorithm { RNG_DEFAULT, RNG_THREE_FRY, RNG_PHILOX };
+inline std::span<const char* const> enum_names(RandomAlgorithm) {
+  static constexpr const char* n[] = {"RNG_DEFAULT", "RNG_THREE_FRY", "RNG_PHILOX"};
+  return n;
+}
+struct RandomBitsParams {  // rng_bit_generator
+  RandomAlgorithm algorithm = RandomAlgorithm::RNG_DEFAULT;
+  DType dtype = DType::u32;
+  Dims shape;
+  JAXPP_PARAMS(RandomBitsParams, algorithm, dtype, shape)
+};
+
 // ---- Calls and control flow
 struct CallParams {  // jit, remat2
   JaxprPtr jaxpr;
@@ -317,6 +338,12 @@ struct CustomLinParams {
   std::vector<internal::Type> out_types;
   CustomPtr rule;
   JAXPP_PARAMS(CustomLinParams, num_res, out_types, rule)
+};
+struct LinearSolveParams {  // custom_linear_solve; operands: what each function closed over, then b
+  Dims const_lengths;       // of matvec, vecmat, solve, transpose_solve
+  std::vector<JaxprPtr>
+      jaxprs;  // matvec and solve; or all four, in that order, where reverse mode works
+  JAXPP_PARAMS(LinearSolveParams, const_lengths, jaxprs)
 };
 struct NameParams {  // name (checkpoint_name)
   std::string name;

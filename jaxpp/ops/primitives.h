@@ -26,7 +26,8 @@ extern const Primitive broadcast_in_dim_p, reshape_p, transpose_p, squeeze_p, ex
 extern const Primitive reduce_sum_p, reduce_max_p, reduce_min_p, reduce_prod_p, reduce_and_p,
     reduce_or_p, reduce_xor_p, argmax_p, argmin_p, reduce_p;
 // cumulative.cc, sort.cc
-extern const Primitive cumsum_p, cumprod_p, cummax_p, cummin_p, cumlogsumexp_p, sort_p, top_k_p;
+extern const Primitive cumsum_p, cumprod_p, cummax_p, cummin_p, cumlogsumexp_p, sort_p, top_k_p,
+    approx_top_k_p;
 // dot.cc
 extern const Primitive dot_general_p;
 // conv.cc, fft.cc, window.cc
@@ -40,10 +41,10 @@ extern const Primitive cholesky_p, triangular_solve_p, lu_p, lu_pivots_to_permut
 // decompositions.cc, tridiagonal.cc
 extern const Primitive householder_product_p, qr_p, eigh_p, svd_p, eig_p, tridiagonal_solve_p;
 // random.cc
-extern const Primitive threefry2x32_p;
-// calls.cc, scan.cc, while.cc, cond.cc, custom.cc (transforms/)
+extern const Primitive threefry2x32_p, rng_bit_generator_p;
+// calls.cc, scan.cc, while.cc, cond.cc, custom.cc, linear_solve.cc (transforms/)
 extern const Primitive jit_p, remat_p, scan_p, while_p, cond_p, custom_jvp_call_p,
-    custom_vjp_call_p, custom_lin_p;
+    custom_vjp_call_p, custom_lin_p, custom_linear_solve_p;
 // host.cc: identities with a meaning, and callbacks
 extern const Primitive name_p, optimization_barrier_p, device_put_p, debug_callback_p,
     pure_callback_p;

@@ -3,6 +3,7 @@
 // Floats: NaN comes last, -0.0 equals 0.0.  Complex numbers: by real, then imaginary part.  The
 // derivative moves tangents as the values were moved: sort along with an iota, then gather.
 #include <algorithm>
+#include <cmath>
 #include "jaxpp/ops/rules.h"
 
 namespace jaxpp {
@@ -103,6 +104,63 @@ void top_k_batch(BatchRule& r) {
   r.y_axis[0] = r.y_axis[1] = r.axis[0];
 }
 
+// ---- approx_top_k: exact here, as on XLA's CPU backend, where recall is 1
+// How many candidates are left without aggregation: those of the partial reduction of Chern et al., TPU-KNN (2022), equation
+// 8, with XLA's tiles.
+std::int64_t candidates(std::int64_t n, std::size_t rank, const ApproxTopKParams& q) {
+  const std::int64_t tile = rank == 1 ? 1024 : 128;
+  if (q.aggregate_to_topk) return q.k;
+  if (n <= tile) return n;
+  if (q.k == 1) return tile;
+  const std::int64_t of =
+      q.reduction_input_size_override >= 0 ? q.reduction_input_size_override : n;
+  const auto wanted = std::int64_t((1.0 - double(q.k)) / std::log(q.recall_target));
+  const std::int64_t m = std::min(std::max(wanted, tile), n);
+  std::int64_t halvings = 0;
+  while ((of / m) >> (halvings + 1)) ++halvings;
+  const std::int64_t tiles = (n + tile - 1) / tile;
+  return halvings ? ((tiles + (std::int64_t(1) << halvings) - 1) >> halvings) * tile : n;
+}
+std::int64_t approx_axis(const ApproxTopKParams& q, std::size_t rank) {
+  return wrap_axis(q.reduction_dimension, rank);
+}
+void approx_top_k_shape(Types x, Params p, Type* y) {
+  const auto& q = p.as<ApproxTopKParams>();
+  need(q.recall_target > 0 && q.recall_target <= 1, "approx_top_k",
+       "recall_target must be in (0, 1].");
+  const std::size_t rank = x[0]->shape.size();
+  const std::int64_t axis = approx_axis(q, rank);
+  check_axis(axis, rank, "approx_top_k", x[0]);
+  const std::int64_t n = x[0]->shape[std::size_t(axis)];
+  need(q.k >= 0 && q.k <= n, "approx_top_k", "k is out of range for the axis.");
+  top_k_shape(x, TopKParams{axis, std::min(n, candidates(n, rank, q))}, y);
+}
+void approx_top_k_lower(Args x, Params p, Array* y) {
+  const auto& q = p.as<ApproxTopKParams>();
+  const std::size_t rank = x[0].shape().size();
+  const std::int64_t axis = approx_axis(q, rank), n = x[0].shape()[std::size_t(axis)];
+  const std::int64_t k = std::min(n, candidates(n, rank, q));
+  if (q.is_max_k) {
+    top_k_p.bind(x, TopKParams{axis, k}, y, Loc::current());
+    return;
+  }
+  const Array index = lax::iota(DType::i32, x[0].shape(), axis);
+  const std::vector<Array> sorted = lax::sort(Borrowed(x[0], index), axis);
+  for (std::size_t i = 0; i < 2; ++i) y[i] = lax::slice_in_dim(sorted[i], 0, k, axis);
+}
+void approx_top_k_jvp(JvpRule& r) {
+  r.prim.bind(r.x, r.params, r.y, Loc::current());
+  const std::int64_t axis = approx_axis(r.params.as<ApproxTopKParams>(), r.x[0].shape().size());
+  r.dy[0] = take_along(r.dx[0], r.y[1], axis);
+}
+void approx_top_k_batch(BatchRule& r) {
+  auto p = r.params.as<ApproxTopKParams>();
+  p.reduction_dimension = approx_axis(p, r.x[0].shape().size() - 1);
+  p.reduction_dimension += p.reduction_dimension >= r.axis[0];
+  r.prim.bind(r.x, p, r.y, Loc::current());
+  r.y_axis[0] = r.y_axis[1] = r.axis[0];
+}
+
 }  // namespace
 
 const Primitive sort_p = {.name = "sort",
@@ -118,6 +176,14 @@ const Primitive top_k_p = {.name = "top_k",
                            .num_outputs = top_k_outputs,
                            .params = &params_ops<TopKParams>};
 
+const Primitive approx_top_k_p = {.name = "approx_top_k",
+                                  .shape = approx_top_k_shape,
+                                  .jvp = approx_top_k_jvp,
+                                  .batch = approx_top_k_batch,
+                                  .lower = approx_top_k_lower,
+                                  .num_outputs = top_k_outputs,
+                                  .params = &params_ops<ApproxTopKParams>};
+
 std::vector<Array> lax::sort(Args x, std::int64_t dimension, std::int64_t num_keys, bool is_stable,
                              Loc loc) {
   std::vector<Array> y(x.size());
@@ -128,6 +194,12 @@ std::vector<Array> lax::sort(Args x, std::int64_t dimension, std::int64_t num_ke
 std::pair<Array, Array> lax::top_k(const Array& x, std::int64_t k, std::int64_t axis, Loc loc) {
   Array y[2];
   top_k_p.bind(Borrowed(x), TopKParams{wrap_axis(axis, rank_of(x)), k}, y, loc);
+  return {y[0], y[1]};
+}
+
+std::pair<Array, Array> lax::approx_top_k(const Array& x, const ApproxTopKParams& p, Loc loc) {
+  Array y[2];
+  approx_top_k_p.bind(Borrowed(x), p, y, loc);
   return {y[0], y[1]};
 }
 
