@@ -1,5 +1,7 @@
 // disk_cache_test.cc -- what is kept, what is believed, and who else may write at the same time.
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -195,6 +197,24 @@ TEST_CASE("disk cache: no place to write") {
   CHECK(get(none, "k", "value") == "value");
   none.forget();
   CHECK(get(none, "k", "other") == "other");
+}
+TEST_CASE("disk cache: a full disk") {
+  Folder f;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::signal(SIGXFSZ, SIG_IGN);  // writing fails then, as it does on a full disk
+    const rlimit small{1000, 1000};
+    ::setrlimit(RLIMIT_FSIZE, &small);
+    const std::string large(100'000, 'x');
+    DiskCache c({.folder = f.cache()});
+    bool right = get(c, "large", large) == large && files(f.cache()).empty();  // no half of a file
+    right = right && get(c, "small", "value") == "value" && files(f.cache()).size() == 1;
+    right = right && get(c, "large", "not made again") == large;  // it is in memory
+    ::_exit(right ? 0 : 1);
+  }
+  int status = 1;
+  ::waitpid(child, &status, 0);
+  CHECK(status == 0);
 }
 TEST_CASE("disk cache: threads make a value once") {
   Folder f;
