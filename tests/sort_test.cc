@@ -1,6 +1,11 @@
-// sort_test.cc -- sort against std::stable_sort, for all types, lengths and orders of operands; to the bit.
+// sort_test.cc -- sort against std::stable_sort, for all types, lengths and orders of operands; to the bit, with Highway and
+// without.  JAXPP_SORT=0 runs both halves without it.
+#include "backends/host/sort.h"
+#include <unistd.h>
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
+#include <memory>
 #include <numeric>
 #include "jaxpp/jaxpp.h"
 #include "jaxpp/threads.h"
@@ -52,17 +57,25 @@ struct Threads {
   explicit Threads(int n) { set_num_threads(n); }
   ~Threads() { set_num_threads(before); }
 };
+struct Library {
+  bool before;
+  explicit Library(bool on) : before(host::use_sort_library(on)) {}
+  ~Library() { host::use_sort_library(before); }
+};
 
 }  // namespace
 
 TEMPLATE_TEST_CASE("sort is stable, NaNs last", "[sort]", float, double, std::int8_t, std::uint16_t,
                    std::int32_t, std::uint32_t, std::int64_t, std::uint64_t) {
   using T = TestType;
-  for (const int threads : {1, 2, 5}) {
-    Threads scope(threads);
+  for (const auto& [threads, library] : {std::pair(1, true), {3, true}, {1, false}, {3, false}}) {
+    const Threads scope(threads);
+    const Library choice(library);
     for (const Shape& shape : {Shape{1},
                                {2},
                                {100},
+                               {31},
+                               {32},
                                {511},
                                {512},
                                {3000},
@@ -98,17 +111,6 @@ TEMPLATE_TEST_CASE("sort is stable, NaNs last", "[sort]", float, double, std::in
       }
   }
 }
-TEST_CASE("sort of half precision", "[sort]") {
-  const std::vector<float> data = values<float>(3000);
-  for (const DType d : {f16, bf16})
-    for (const std::int64_t n : {1, 7, 600, 3000}) {
-      const Array x = Array(std::span(data).first(std::size_t(n))).astype(d);
-      const auto bits = [](const Array& a) { return lax::bitcast_convert_type(a, u16); };
-      const Array order = argsort(x.astype(f32));
-      CHECK(array_equal(bits(sort(x)), bits(take(x, order, 0))));
-      CHECK(array_equal(argsort(x), order));
-    }
-}
 TEST_CASE("sort of several operands and keys", "[sort]") {
   for (const int n : {5, 700}) {
     const Array c = arange(n).astype(i32);
@@ -129,10 +131,87 @@ TEST_CASE("sort of several operands and keys", "[sort]") {
 TEST_CASE("top_k of many lines", "[sort]") {
   Threads scope(3);
   const Array x = random::normal(random::key(1), {50, 700});
-  for (const int k : {3, 600}) {
+  for (const int k : {3, 40, 600}) {
     const auto [largest, where] = lax::top_k(x, k);
     const Array s = flip(sort(x, 1), 1)(All, Slice(0, k));
     CHECK(array_equal(largest, s));
     CHECK(array_equal(take_along_axis(x, where, 1), s));
   }
+}
+
+TEST_CASE("sort of half precision, signs of zero and payloads of NaN", "[sort]") {
+  // All the bits there are, more than once, in no order.
+  const std::size_t n = 100'003;
+  std::vector<std::uint16_t> bits(n);
+  for (std::size_t i = 0; i < n; ++i) bits[i] = std::uint16_t(i * 40'503);
+  const Array patterns(std::span<const std::uint16_t>(bits), {std::int64_t(n)});
+  for (const DType type : {f16, bf16}) {
+    const Array x = lax::bitcast_convert_type(patterns, type);
+    const Array values = x.astype(f32);
+    const std::vector<std::int32_t> order =
+        order_of(values.span<float>().data(), std::int64_t(n), 1);
+    for (const auto& [threads, library] : {std::pair(1, true), {4, true}, {4, false}}) {
+      const Threads scope(threads);
+      const Library choice(library);
+      const Array sorted = lax::bitcast_convert_type(sort(x), u16);
+      bool right = true;
+      for (std::size_t i = 0; i < n; ++i)
+        right = right && sorted.span<std::uint16_t>()[i] == bits[std::size_t(order[i])];
+      CHECK(right);
+    }
+  }
+}
+TEST_CASE("sort of booleans", "[sort]") {
+  const Array x = arange(1000).astype(i32) % 3 == 0;
+  for (const bool library : {true, false}) {
+    const Library choice(library);
+    CHECK(array_equal(sort(x), arange(1000).astype(i32) >= 666));
+  }
+}
+TEST_CASE("long lines have the same bits on any number of threads", "[sort]") {
+  for (const Shape& shape : {Shape{300'001}, {2, 150'000}}) {
+    const Array x = random::normal(random::key(3), shape).astype(f32);
+    const Array ties = floor(x * 8);
+    const auto [greatest, where] = lax::top_k(x, int(shape.back()) - 5);
+    const Array sorted = sort(x), order = argsort(ties, -1);
+    for (const int threads : {1, 2, 3, 4, 8}) {
+      for (const bool library : {true, false}) {
+        const Threads scope(threads);
+        const Library choice(library);
+        const auto [values, positions] = lax::top_k(x, int(shape.back()) - 5);
+        CHECK(array_equal(sort(x), sorted));
+        CHECK(array_equal(argsort(ties, -1), order));
+        CHECK(array_equal(values, greatest));
+        CHECK(array_equal(positions, where));
+      }
+    }
+  }
+}
+TEST_CASE("sort: the library sorts unsigned integers", "[sort]") {
+  const std::string words = host::sort_library();
+  CHECK((words.find("Highway") == 0 || words.find("radix") == 0));
+  std::vector<host::Wide> wide;
+  for (std::uint64_t i = 0; i < 1000; ++i) wide.push_back({i * 7919 % 1000, i * 31 % 10});
+  const bool there = host::library_sort(wide.data(), wide.size());
+  CHECK(there == (words.find("Highway") == 0));
+  if (there) CHECK(std::is_sorted(wide.begin(), wide.end()));
+  const Library none(false);
+  CHECK(!host::library_sort(wide.data(), wide.size()));
+}
+TEST_CASE("sort: the environment chooses the library", "[sort]") {
+  // The process has chosen: another one says what it does.
+  char self[4096] = {};
+  REQUIRE(::readlink("/proc/self/exe", self, sizeof self - 1) > 0);
+  auto output = [&](const std::string& named) {
+    const std::string command =
+        "JAXPP_SORT=" + named + " '" + self + "' 'sort: the library sorts*' 2>&1";
+    std::unique_ptr<FILE, int (*)(FILE*)> pipe(::popen(command.c_str(), "r"), ::pclose);
+    REQUIRE(pipe);
+    std::string text;
+    for (int c; (c = std::fgetc(pipe.get())) != EOF;) text += char(c);
+    return text;
+  };
+  CHECK(output("0").find("All tests passed") != std::string::npos);
+  CHECK(output("/nowhere/libhwy_contrib.so.1").find("[E58]") != std::string::npos);
+  CHECK(output("libc.so.6").find("[E58]") != std::string::npos);
 }

@@ -2,93 +2,77 @@
 //
 // Every key becomes an unsigned integer whose order is the order wanted (sort: NaN last, zeros
 // equal; top_k: the total order of floats; a complex number is two keys), so one sort serves all
-// types.  A line of one real operand is sorted as such integers, which become elements again.
-// Otherwise pairs (key, position) are sorted, as one integer each, then each operand is permuted.
-// Integers without equals, or whose equals are the same, have one order only: who sorts them, and in
-// how many parts, cannot be seen.  Lines are divided over threads, and the parts of a long one.
+// types.  Keys of a single real operand are sorted and turned back into values.  Otherwise a key and its position are one
+// integer, and each operand is permuted.  Either way equal integers are the same, so that any method gives the same bits:
+// Highway's quicksort (backends/host/sort.h), or by radix, of parts that threads take and that are merged.
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <bit>
-#include <cmath>
 #include <limits>
+#include <utility>
 #include "backends/eager/fold_ops.h"
 #include "backends/host/pool.h"
-#include "backends/host/vqsort.h"
+#include "backends/host/sort.h"
 #include "jaxpp/core/allocator.h"
 
 namespace jaxpp::internal {
 namespace {
 
-// A key and, below it, the position of its element.
-using Item = host::Wide;
-constexpr Item item(std::uint64_t key, std::int64_t position) {
-  return {std::uint64_t(position), key};
-}
-constexpr std::int64_t position_of(const Item& i) { return std::int64_t(i.low); }
-constexpr bool before(const Item& a, const Item& b) {
-  return a.high != b.high ? a.high < b.high : a.low < b.low;
-}
-constexpr bool before(std::uint64_t a, std::uint64_t b) { return a < b; }
-
 // ---- Keys
+template <std::size_t kBytes>
+using Unsigned = std::conditional_t<kBytes == 8, std::uint64_t,
+                                    std::conditional_t<kBytes == 4, std::uint32_t, std::uint16_t>>;
+template <class T>
+using KeyOf = Unsigned<sizeof(T)>;  // of a real number
+
 // Bits of a float in the total order -NaN < -inf < ... < -0.0 < 0.0 < ... < inf < NaN; canonical:
 // every NaN is greatest and zeros are equal.  Without branches: signs are random.
-template <class F, class U>
-U float_key(F v, bool canonical) {
-  constexpr int top = 8 * sizeof(U) - 1;
-  const U sign = U(U(1) << top), infinity = std::bit_cast<U>(F(HUGE_VALF));
-  const U bits = std::bit_cast<U>(v), negative = U(0) - U(bits >> top);
+template <class F>
+inline constexpr KeyOf<F> infinity_bits =
+    std::bit_cast<KeyOf<F>>(std::numeric_limits<F>::infinity());
+template <>
+inline constexpr std::uint16_t infinity_bits<float16> = 0x7c00;
+template <>
+inline constexpr std::uint16_t infinity_bits<bfloat16> = 0x7f80;
+
+template <class F>
+inline constexpr KeyOf<F> sign_bit = KeyOf<F>(1) << (8 * sizeof(F) - 1);
+template <class F>
+KeyOf<F> float_key(F v, bool canonical) {
+  using U = KeyOf<F>;
+  constexpr U sign = sign_bit<F>;
+  const U bits = std::bit_cast<U>(v), negative = U(0 - (bits >> (8 * sizeof(U) - 1)));
   U key = U(bits ^ (negative | sign));
   if (canonical) {
     key = U(key + (bits == sign));                           // -0.0 stands just below 0.0
-    key = U(key | U(U(0) - U(U(bits & ~sign) > infinity)));  // NaN
+    key |= U(0 - U(U(bits & U(~sign)) > infinity_bits<F>));  // NaN
   }
   return key;
 }
 template <class T>
-inline constexpr bool is_float = is_half<T> || std::is_floating_point_v<T>;
-template <std::size_t bytes>
-using Unsigned = std::conditional_t<
-    bytes <= 2, std::uint16_t,
-    std::conditional_t<bytes == 4, std::uint32_t, std::uint64_t>>;  // what can be sorted
+inline constexpr bool is_float_type = std::is_floating_point_v<T> || is_half<T>;
+
 template <class T>
-using Key = Unsigned<sizeof(T)>;
-template <class T>
-Key<T> real_key(T v, bool canonical) {
-  if constexpr (is_float<T>)
-    return float_key<T, Key<T>>(v, canonical);
+KeyOf<T> key_of(T v, bool canonical) {
+  if constexpr (is_float_type<T>)
+    return float_key(v, canonical);
   else if constexpr (std::is_signed_v<T>)
-    return std::make_unsigned_t<T>(v) ^ std::make_unsigned_t<T>(std::numeric_limits<T>::min());
+    return KeyOf<T>(KeyOf<T>(v) - KeyOf<T>(std::numeric_limits<T>::min()));
   else
-    return Key<T>(v);
+    return KeyOf<T>(v);
 }
+// The value with a key, but for what canonical keys do not tell.
 template <class T>
-std::uint64_t key_of(T v, bool canonical, bool imaginary) {
-  if constexpr (is_complex_type<T>)
-    return real_key(imaginary ? v.imag() : v.real(), canonical);
-  else
-    return real_key(v, canonical);
-}
-// The element of a canonical key: of zeros the positive one, of NaNs one.
-template <class T>
-T element(Key<T> key) {
-  constexpr Key<T> sign = Key<T>(Key<T>(1) << (8 * sizeof(Key<T>) - 1));
-  if constexpr (is_float<T>)
-    return std::bit_cast<T>(Key<T>(key & sign ? key ^ sign : ~key));
-  else if constexpr (std::is_signed_v<T>)
-    return T(std::make_unsigned_t<T>(key) ^ std::make_unsigned_t<T>(std::numeric_limits<T>::min()));
-  else
+T value_of(KeyOf<T> key) {
+  if constexpr (is_float_type<T>) {
+    const auto positive = KeyOf<T>(0 - (key >> (8 * sizeof(T) - 1)));
+    return std::bit_cast<T>(KeyOf<T>(key ^ (KeyOf<T>(~positive) | sign_bit<T>)));
+  } else if constexpr (std::is_signed_v<T>) {
+    return T(key + KeyOf<T>(std::numeric_limits<T>::min()));
+  } else {
     return T(key);
-}
-// Whether the key does not tell the bits.
-template <class T>
-bool is_ambiguous(T v) {
-  if constexpr (is_float<T>) {
-    constexpr Key<T> sign = Key<T>(Key<T>(1) << (8 * sizeof(T) - 1));
-    const Key<T> bits = std::bit_cast<Key<T>>(v), infinity = std::bit_cast<Key<T>>(T(HUGE_VALF));
-    return bits == sign || Key<T>(bits & ~sign) > infinity;
   }
-  return false;
 }
 // Where the keys of an operand come from: one line of it at a time.
 struct KeySource {
@@ -99,22 +83,42 @@ struct KeySource {
     by_dtype(x->dtype(), [&](auto t) {
       using T = decltype(t);
       const T* from = x->data<T>() + base;
-      for (std::int64_t i = 0; i < n; ++i) put(i, key_of(from[i * stride], canonical, imaginary));
+      for (std::int64_t i = 0; i < n; ++i) {
+        const T v = from[i * stride];
+        if constexpr (is_complex_type<T>)
+          put(i, std::uint64_t(key_of(imaginary ? v.imag() : v.real(), canonical)));
+        else
+          put(i, std::uint64_t(key_of(v, canonical)));
+      }
     });
   }
 };
 
-// ---- Sorting integers
+// A key above a position.
+using host::Wide;
+template <class T>
+using Item = std::conditional_t<sizeof(KeyOf<T>) <= 4, std::uint64_t, Wide>;
+template <class I>
+I item(std::uint64_t key, std::int64_t position) {
+  if constexpr (std::is_same_v<I, Wide>)
+    return {std::uint64_t(position), key};
+  else
+    return key << 32 | std::uint64_t(position);
+}
+std::int64_t position_of(std::uint64_t i) { return std::int64_t(i & 0xffffffff); }
+std::int64_t position_of(const Wide& i) { return std::int64_t(i.low); }
+
+// ---- Sorting
 /// Memory that keeps what it has from line to line, for types that need no construction.
 template <class T>
 class Room {
  public:
   Room() = default;
   Room(const Room&) = delete;
-  ~Room() { free(); }
+  ~Room() { clear(); }
   T* of(std::size_t n) {
     if (n > size_) {
-      free();
+      clear();
       data_ = static_cast<T*>(large_new(n * sizeof(T)));
       size_ = n;
     }
@@ -122,136 +126,135 @@ class Room {
   }
 
  private:
-  void free() {
-    if (data_) large_delete(data_, size_ * sizeof(T));
+  void clear() {
+    if (data_) large_delete(data_, std::exchange(size_, 0) * sizeof(T));
     data_ = nullptr;
   }
   T* data_ = nullptr;
   std::size_t size_ = 0;
 };
 
-// Without a library.  By 11 bits at a time from the least significant ones, of the bits that make a difference and are not
-// in order anyway (positions are); those in which all agree are skipped.  In place; `other` has room for as many.
+// Some bits of what is sorted are its key; the rest, below, are positions, which ascend already.
+template <class T>
+struct ValueKeys {
+  static constexpr int kBits = 8 * sizeof(T);
+  static std::uint64_t of(KeyOf<T> u) { return u; }
+};
+struct ItemKeys {
+  static constexpr int kBits = 32;
+  static std::uint64_t of(std::uint64_t i) { return i >> 32; }
+};
+struct WideKeys {
+  static constexpr int kBits = 64;
+  static std::uint64_t of(const Wide& i) { return i.high; }
+};
+
+// By 11 bits at a time from the least significant ones; those in which all keys agree are skipped.
 constexpr int kDigit = 11;
-// Lines that are sorted by comparisons: what the library needs to begin takes 0.2 us.
-constexpr std::size_t kShort = 512, kShortForLibrary = 32;
-template <class U>
-std::uint64_t key_bits(const U& u, int from) {
-  if constexpr (std::is_same_v<U, Item>)
-    return u.high;
-  else
-    return std::uint64_t(u) >> from;
-}
-template <class U>
-void radix_sort(U* keys, std::size_t n, Room<U>& room, int from) {
-  const int bits = std::is_same_v<U, Item> ? 64 : int(8 * sizeof(U)) - from;
-  const int passes = (bits + kDigit - 1) / kDigit;
+template <class K, class U>
+void radix_sort(U* keys, U* room, std::size_t n) {
+  constexpr int passes = (K::kBits + kDigit - 1) / kDigit;
   constexpr std::uint64_t mask = (1 << kDigit) - 1;
-  std::vector<std::size_t> counts(std::size_t(passes) << kDigit);
+  std::vector<std::size_t> counts(passes << kDigit);
   for (std::size_t i = 0; i < n; ++i) {
-    const std::uint64_t k = key_bits(keys[i], from);
+    const std::uint64_t k = K::of(keys[i]);
     for (int p = 0; p < passes; ++p)
       ++counts[std::size_t(p) << kDigit | std::size_t(k >> p * kDigit & mask)];
   }
-  U *now = keys, *next = room.of(n);
+  U *from = keys, *to = room;
   for (int p = 0; p < passes; ++p) {
     std::size_t* start = counts.data() + (std::size_t(p) << kDigit);
-    if (start[key_bits(now[0], from) >> p * kDigit & mask] == n) continue;
+    if (start[K::of(from[0]) >> p * kDigit & mask] == n) continue;
     for (std::size_t i = 0, total = 0; i <= mask; ++i) total += std::exchange(start[i], total);
-    for (std::size_t i = 0; i < n; ++i)
-      next[start[key_bits(now[i], from) >> p * kDigit & mask]++] = now[i];
-    std::swap(now, next);
+    for (std::size_t i = 0; i < n; ++i) to[start[K::of(from[i]) >> p * kDigit & mask]++] = from[i];
+    std::swap(from, to);
   }
-  if (now != keys) std::copy_n(now, n, keys);
-}
-template <class U>
-void sort_part(U* keys, std::size_t n, Room<U>& room, int from) {
-  static const host::Vqsort<U> vqsort = host::vqsort<U>();
-  if (vqsort && n >= kShortForLibrary) return vqsort(keys, n);
-  if (n >= kShort) return radix_sort(keys, n, room, from);
-  std::sort(keys, keys + n, [](const U& a, const U& b) { return before(a, b); });
+  if (from != keys) std::copy_n(from, n, keys);
 }
 
-// How many of the first k of two sorted lines merged are of the first line.
-template <class U>
-std::size_t split(const U* a, std::size_t na, const U* b, std::size_t nb, std::size_t k) {
-  std::size_t low = k > nb ? k - nb : 0, high = std::min(k, na);
-  while (low < high) {
-    const std::size_t i = (low + high) / 2;
-    if (before(b[k - i - 1], a[i]))
-      high = i;
-    else
-      low = i + 1;
-  }
-  return low;
+// Shorter lines are sorted by comparisons.  A call of the library takes 0.4 us, whatever it sorts.
+constexpr std::size_t kVector = 32, kRadix = 512;
+template <class K, class U>
+void sort_part(U* keys, U* room, std::size_t n) {
+  if (n >= kVector && host::library_sort(keys, n)) return;
+  if (n >= kRadix) return radix_sort<K>(keys, room, n);
+  std::sort(keys, keys + n);
 }
-// Elements [begin, end) of two sorted lines merged: both halves of them at a time, since every step waits for the last.
+
+// Merges a and b, each in order.  Four stretches of the result advance by turns: one alone would wait for its own loads.
 template <class U>
 struct Merge {
   const U *a, *a_end, *b, *b_end;
   U* to;
-  Merge(const U* x, std::size_t nx, const U* y, std::size_t ny, std::size_t begin, std::size_t end,
-        U* merged)
-      : to(merged + begin) {
-    const std::size_t i = split(x, nx, y, ny, begin), i_end = split(x, nx, y, ny, end);
-    a = x + i, a_end = x + i_end;
-    b = y + (begin - i), b_end = y + (end - i_end);
+  std::size_t size() const { return std::size_t(a_end - a + b_end - b); }
+  // The stretch of the result that begins with element i and ends before j.
+  Merge part(std::size_t i, std::size_t j) const {
+    const std::size_t first = from_a(i), last = from_a(j);
+    return {a + first, a + last, b + (i - first), b + (j - last), to + i};
   }
-  bool both() const { return a < a_end && b < b_end; }
+  void run() const {
+    constexpr std::size_t stretches = 4;
+    const std::size_t n = size();
+    Merge s[stretches];
+    for (std::size_t k = 0; k < stretches; ++k)
+      s[k] = part(n * k / stretches, n * (k + 1) / stretches);
+    for (;;) {
+      std::ptrdiff_t steps = std::numeric_limits<std::ptrdiff_t>::max();
+      for (const Merge& m : s) steps = std::min({steps, m.a_end - m.a, m.b_end - m.b});
+      if (steps == 0) break;
+      for (; steps > 0; --steps)
+        for (Merge& m : s) m.step();
+    }
+    for (const Merge& m : s) std::merge(m.a, m.a_end, m.b, m.b_end, m.to);
+  }
+
+ private:
   void step() {
-    const bool second = before(*b, *a);
-    *to++ = second ? *b : *a;
-    a += !second;
+    const U x = *a, y = *b;
+    const bool second = y < x;
+    *to++ = second ? y : x;
     b += second;
+    a += !second;
   }
-  void finish() {
-    while (both()) step();
-    std::copy(b, b_end, std::copy(a, a_end, to));
+  // How many of the first n elements of the result are a's.
+  std::size_t from_a(std::size_t n) const {
+    const auto in_b = std::size_t(b_end - b);
+    std::size_t low = n > in_b ? n - in_b : 0, high = std::min(n, std::size_t(a_end - a));
+    while (low < high) {
+      const std::size_t middle = (low + high) / 2;
+      if (b[n - 1 - middle] < a[middle])
+        high = middle;
+      else
+        low = middle + 1;
+    }
+    return low;
   }
 };
-template <class U>
-void merge(const U* a, std::size_t na, const U* b, std::size_t nb, std::size_t begin,
-           std::size_t end, U* to) {
-  const std::size_t middle = (begin + end) / 2;
-  Merge<U> low(a, na, b, nb, begin, middle, to), high(a, na, b, nb, middle, end, to);
-  while (low.both() && high.both()) {
-    low.step();
-    high.step();
-  }
-  low.finish();
-  high.finish();
-}
 
-constexpr std::size_t kPart = 1 << 16;  // elements of a line that are worth a thread
-// Sorts integers whose `from` lowest bits are in order; returns where they are: there, or in the room.
-template <class U>
-U* sort_keys(U* keys, std::size_t n, Room<U>& room, int from = 0) {
-  const std::size_t parts = std::bit_floor(std::min(n / kPart, std::size_t(num_threads())));
-  if (parts < 2) {
-    sort_part(keys, n, room, from);
+// Sorts in parts, of which there are a power of two, and merges neighbours; `keys` or `room` has the result.
+constexpr std::size_t kPart = 1 << 15;
+template <class K, class U>
+const U* sort_keys(U* keys, U* room, std::size_t n, std::size_t parts) {
+  const auto start = [&](std::size_t p) { return n * p / parts; };
+  if (parts == 1) {
+    sort_part<K>(keys, room, n);
     return keys;
   }
-  const std::size_t size = (n + parts - 1) / parts;
-  const auto each_part = [&](auto f) {
-    host::parallel_for(std::int64_t(parts), [&](std::int64_t p) {
-      const std::size_t begin = std::min(n, std::size_t(p) * size);
-      f(begin, std::min(n, begin + size));
-    });
-  };
-  each_part([&](std::size_t begin, std::size_t end) {
-    Room<U> own;
-    sort_part(keys + begin, end - begin, own, from);
+  host::parallel_for(std::int64_t(parts), [&](std::int64_t p) {
+    const std::size_t begin = start(std::size_t(p));
+    sort_part<K>(keys + begin, room + begin, start(std::size_t(p) + 1) - begin);
   });
-  U *now = keys, *next = room.of(n);
-  for (std::size_t sorted = size; sorted < n; sorted *= 2) {
-    each_part([&](std::size_t begin, std::size_t end) {
-      const std::size_t a = begin / (2 * sorted) * (2 * sorted), b = std::min(n, a + sorted),
-                        b_end = std::min(n, b + sorted);
-      merge(now + a, b - a, now + b, b_end - b, begin - a, end - a, next + a);
+  for (std::size_t width = 1; width < parts; width *= 2) {
+    const std::size_t pieces = 2 * width;  // of each merge
+    host::parallel_for(std::int64_t(parts), [&](std::int64_t c) {
+      const std::size_t p = std::size_t(c) / pieces * pieces, piece = std::size_t(c) % pieces;
+      const std::size_t begin = start(p), middle = start(p + width), end = start(p + pieces);
+      const Merge<U> all{keys + begin, keys + middle, keys + middle, keys + end, room + begin};
+      all.part((end - begin) * piece / pieces, (end - begin) * (piece + 1) / pieces).run();
     });
-    std::swap(now, next);
+    std::swap(keys, room);
   }
-  return now;
+  return keys;
 }
 
 struct Lines {  // an array as outer x n x inner, sorted along n
@@ -262,168 +265,224 @@ struct Lines {  // an array as outer x n x inner, sorted along n
     for (std::int64_t i = 0; i < axis; ++i) outer *= s[std::size_t(i)];
   }
 };
-// f(base, scratch) for the first element of every line; the lines of a thread share scratch.
+// f(base, scratch, parts) for the first element of every line; the lines of a thread share scratch.  Few long lines are
+// sorted one after the other, in parts: bits of a result do not depend on how many.
 template <class Scratch, class F>
 void each_line(const Lines& l, F f) {
-  const double n = double(l.n), nanoseconds = n * (2 + std::log2(n + 1) / 2);
-  host::parallel_ranges(l.outer * l.inner,
-                        std::int64_t(std::max(1., 2 * host::kSerialNanoseconds / nanoseconds)),
-                        [&](std::int64_t begin, std::int64_t end) {
-                          Scratch scratch;
-                          for (std::int64_t i = begin; i < end; ++i)
-                            f(i / l.inner * l.n * l.inner + i % l.inner, scratch);
-                        });
+  const double n = double(l.n), nanoseconds = n * (4 + std::log2(n + 1));
+  const auto threads = std::size_t(host::threads());
+  const std::int64_t lines = l.outer * l.inner;
+  const bool cut = std::size_t(lines) < threads && std::size_t(l.n) >= 2 * kPart;
+  const std::size_t parts =
+      cut ? std::min(std::bit_ceil(threads), std::bit_floor(std::size_t(l.n) / kPart)) : 1;
+  const std::int64_t grain =
+      cut ? lines : std::int64_t(std::max(1., 2 * host::kSerialNanoseconds / nanoseconds));
+  host::parallel_ranges(lines, grain, [&](std::int64_t begin, std::int64_t end) {
+    Scratch scratch;
+    for (std::int64_t i = begin; i < end; ++i)
+      f(i / l.inner * l.n * l.inner + i % l.inner, scratch, parts);
+  });
+}
+template <class U>
+struct Scratch {
+  Room<U> keys, room;
+};
+// f(begin, end) over a line's elements, on several threads if it is long.
+template <class F>
+void over_line(std::int64_t n, F f) {
+  host::parallel_ranges(n, std::int64_t(kPart), f);
 }
 // y[i] = x[position of order[i]] for each of a line's `order`.
-template <class I, class Position>
+template <class I>
 void permute(const Array& x, std::int64_t from, Array& y, std::int64_t to, std::int64_t stride,
-             std::span<const I> order, Position position) {
+             std::span<const I> order) {
   by_width(x.dtype(), [&](auto t) {
     using T = decltype(t);
     const T* a = x.data<T>() + from;
     T* b = y.data<T>() + to;
-    host::parallel_ranges(std::int64_t(order.size()), kPart, [&](std::int64_t i, std::int64_t end) {
-      for (; i < end; ++i) b[i * stride] = a[position(order[std::size_t(i)]) * stride];
+    over_line(std::int64_t(order.size()), [&](std::int64_t i, std::int64_t end) {
+      for (; i < end; ++i) b[i * stride] = a[position_of(order[std::size_t(i)]) * stride];
     });
   });
 }
 
+// Zeros of both signs have one key, and all NaNs: they take their values from x, in its order, as a stable sort has them.
+template <class T>
+void restore_values(const T* x, T* y, const Lines& l, const KeyOf<T>* sorted) {
+  const KeyOf<T> zero = key_of(T(0), true), nan = KeyOf<T>(~KeyOf<T>(0));
+  std::int64_t zeros = std::lower_bound(sorted, sorted + l.n, zero) - sorted;
+  std::int64_t nans = std::lower_bound(sorted, sorted + l.n, nan) - sorted;
+  for (std::int64_t i = 0; i < l.n; ++i) {
+    const T v = x[i * l.inner];
+    const KeyOf<T> key = key_of(v, true);
+    if (key == zero)
+      y[zeros++ * l.inner] = v;
+    else if (key == nan)
+      y[nans++ * l.inner] = v;
+  }
+}
+// A line of one operand of 8 bits: how often each value occurs says all.
+template <class T>
+void sort_bytes(const Array& x, const Lines& l, Array& y) {
+  struct NoScratch {};
+  each_line<NoScratch>(l, [&](std::int64_t base, NoScratch, std::size_t) {
+    const T* from = x.data<T>() + base;
+    T* to = y.data<T>() + base;
+    std::array<std::array<std::int64_t, 256>, 4> counts{};  // four, since ties are near each other
+    for (std::int64_t i = 0; i < l.n; ++i)
+      ++counts[std::size_t(i % 4)][key_of(from[i * l.inner], true)];
+    for (std::size_t key = 0; key < 256; ++key) {
+      const T value = value_of<T>(KeyOf<T>(key));
+      std::int64_t count = 0;
+      for (const auto& c : counts) count += c[key];
+      for (; count > 0; --count, to += l.inner) *to = value;
+    }
+  });
+}
 // One operand, one real key.
 template <class T>
 void sort_values(const Array& x, const Lines& l, Array& y) {
-  using U = Key<T>;
-  struct Scratch {
-    Room<U> keys, other;
-  };
-  each_line<Scratch>(l, [&](std::int64_t base, Scratch& s) {
+  using U = KeyOf<T>;
+  const auto n = std::size_t(l.n);
+  each_line<Scratch<U>>(l, [&](std::int64_t base, Scratch<U>& s, std::size_t parts) {
     const T* from = x.data<T>() + base;
     T* to = y.data<T>() + base;
-    const auto n = std::size_t(l.n);
     U* keys = s.keys.of(n);
     std::atomic<bool> ambiguous = false;
-    host::parallel_ranges(l.n, kPart, [&](std::int64_t i, std::int64_t end) {
-      bool any = false;
+    over_line(l.n, [&](std::int64_t i, std::int64_t end) {
+      U other = 0;
       for (; i < end; ++i) {
-        keys[i] = real_key(from[i * l.inner], true);
-        any |= is_ambiguous(from[i * l.inner]);
+        const T v = from[i * l.inner];
+        keys[i] = key_of(v, true);
+        if constexpr (is_float_type<T>)
+          other |= std::bit_cast<U>(value_of<T>(keys[i])) ^ std::bit_cast<U>(v);
       }
-      if (any) ambiguous = true;
+      if (other) ambiguous.store(true, std::memory_order_relaxed);
     });
-    const U* sorted = sort_keys(keys, n, s.other);
-    host::parallel_ranges(l.n, kPart, [&](std::int64_t i, std::int64_t end) {
-      for (; i < end; ++i) to[i * l.inner] = element<T>(sorted[i]);
+    const U* sorted = sort_keys<ValueKeys<T>>(keys, s.room.of(n), n, parts);
+    over_line(l.n, [&](std::int64_t i, std::int64_t end) {
+      for (; i < end; ++i) to[i * l.inner] = value_of<T>(sorted[i]);
     });
-    if constexpr (is_float<T>)
-      if (ambiguous) {  // zeros and NaNs, in the order in which they came
-        const auto first = [&](U key) {
-          return std::lower_bound(sorted, sorted + n, key) - sorted;
-        };
-        std::int64_t zero = first(real_key(T(0.f), true)), nan = first(U(~U(0)));
-        for (std::int64_t i = 0; i < l.n; ++i) {
-          const T v = from[i * l.inner];
-          const U key = real_key(v, true);
-          if (key == real_key(T(0.f), true)) to[zero++ * l.inner] = v;
-          if (key == U(~U(0))) to[nan++ * l.inner] = v;
-        }
-      }
+    if constexpr (is_float_type<T>)
+      if (ambiguous) restore_values(from, to, l, sorted);
   });
 }
-// Any number of operands, one real key of at most 32 bits: with its position it is one integer.
-template <class T>
-void sort_by_packed(Args x, const Lines& l, Array* y) {
-  struct Scratch {
-    Room<std::uint64_t> items, other;
-  };
-  const auto n = std::size_t(l.n);
-  each_line<Scratch>(l, [&](std::int64_t base, Scratch& s) {
-    std::uint64_t* items = s.items.of(n);
-    const T* from = x[0].data<T>() + base;
-    host::parallel_ranges(l.n, kPart, [&](std::int64_t i, std::int64_t end) {
-      for (; i < end; ++i)
-        items[i] = key_of(from[i * l.inner], true, false) << 32 | std::uint64_t(i);
-    });
-    const std::span<const std::uint64_t> order(sort_keys(items, n, s.other, 32), n);
-    for (std::size_t i = 0; i < x.size(); ++i)
-      permute(x[i], base, y[i], base, l.inner, order,
-              [](std::uint64_t packed) { return std::int64_t(packed & 0xffffffff); });
+// Keys and positions of a line of x.  For top_k: of the total order, the greatest first.
+template <class T, bool kTopK, class I>
+I* items_of_line(const Array& x, std::int64_t base, const Lines& l, Scratch<I>& s) {
+  I* items = s.keys.of(std::size_t(l.n));
+  const T* from = x.data<T>() + base;
+  constexpr auto flip = KeyOf<T>(kTopK ? ~KeyOf<T>(0) : 0);
+  over_line(l.n, [&](std::int64_t i, std::int64_t end) {
+    for (; i < end; ++i) items[i] = item<I>(KeyOf<T>(key_of(from[i * l.inner], !kTopK) ^ flip), i);
+  });
+  return items;
+}
+template <class I>
+std::span<const I> sort_items(I* items, std::size_t n, Scratch<I>& s, std::size_t parts) {
+  using K = std::conditional_t<std::is_same_v<I, Wide>, WideKeys, ItemKeys>;
+  return {sort_keys<K>(items, s.room.of(n), n, parts), n};
+}
+// f(type of an element, type of an item) for one real key.
+template <class F>
+void by_item(const Array& x, std::int64_t n, F f) {
+  by_dtype(x.dtype(), [&](auto t) {
+    using T = decltype(t);
+    if constexpr (!is_complex_type<T>) {
+      if (n <= std::int64_t(0xffffffff))
+        f(t, Item<T>());
+      else
+        f(t, Wide());
+    }
   });
 }
-// Anything.
-void sort_by_items(Args x, std::int64_t num_keys, const Lines& l, Array* y) {
-  SmallVec<KeySource, 4> keys;
+// Any number of operands, one real key.
+void sort_by_items(Args x, const Lines& l, Array* y) {
+  by_item(x[0], l.n, [&](auto t, auto zero) {
+    using T = decltype(t);
+    using I = decltype(zero);
+    each_line<Scratch<I>>(l, [&](std::int64_t base, Scratch<I>& s, std::size_t parts) {
+      I* items = items_of_line<T, false>(x[0], base, l, s);
+      const auto order = sort_items(items, std::size_t(l.n), s, parts);
+      for (std::size_t k = 0; k < x.size(); ++k) permute(x[k], base, y[k], base, l.inner, order);
+    });
+  });
+}
+// Several keys.
+void sort_by_keys(Args x, std::int64_t num_keys, const Lines& l, Array* y) {
+  SmallVec<KeySource, 4> sources;
   for (std::size_t k = 0; k < std::size_t(num_keys); ++k) {
-    keys.push_back(KeySource{&x[k], true, false});
-    if (is_complex(x[k].dtype())) keys.push_back(KeySource{&x[k], true, true});
+    sources.push_back(KeySource{&x[k], true, false});
+    if (is_complex(x[k].dtype())) sources.push_back(KeySource{&x[k], true, true});
   }
-  const std::size_t n = std::size_t(l.n), more = keys.size() - 1;
-  struct Scratch {
-    Room<Item> items, other;
+  const std::size_t n = std::size_t(l.n), more = sources.size() - 1;
+  struct Keys {
+    Room<Wide> items;
     std::vector<std::uint64_t> rest;  // keys but the first
   };
-  each_line<Scratch>(l, [&](std::int64_t base, Scratch& s) {
-    Item* items = s.items.of(n);
+  each_line<Keys>(l, [&](std::int64_t base, Keys& s, std::size_t) {
+    Wide* items = s.items.of(n);
     s.rest.resize(more * n);
-    keys[0].read(base, l.inner, l.n,
-                 [&](std::int64_t i, std::uint64_t key) { items[i] = item(key, i); });
+    sources[0].read(base, l.inner, l.n,
+                    [&](std::int64_t i, std::uint64_t key) { items[i] = item<Wide>(key, i); });
     for (std::size_t m = 0; m < more; ++m)
-      keys[m + 1].read(base, l.inner, l.n, [&](std::int64_t i, std::uint64_t key) {
+      sources[m + 1].read(base, l.inner, l.n, [&](std::int64_t i, std::uint64_t key) {
         s.rest[m * n + std::size_t(i)] = key;
       });
-    if (more == 0)
-      items = sort_keys(items, n, s.other);
-    else
-      std::sort(items, items + n, [&](const Item& a, const Item& b) {
-        if (a.high != b.high) return a.high < b.high;
-        for (std::size_t m = 0; m < more; ++m) {
-          auto u = s.rest[m * n + a.low], v = s.rest[m * n + b.low];
-          if (u != v) return u < v;
-        }
-        return a.low < b.low;
-      });
+    std::sort(items, items + n, [&](const Wide& a, const Wide& b) {
+      if (a.high != b.high) return a.high < b.high;
+      for (std::size_t m = 0; m < more; ++m) {
+        auto u = s.rest[m * n + std::size_t(a.low)], v = s.rest[m * n + std::size_t(b.low)];
+        if (u != v) return u < v;
+      }
+      return a.low < b.low;
+    });
     for (std::size_t i = 0; i < x.size(); ++i)
-      permute(x[i], base, y[i], base, l.inner, std::span<const Item>(items, n), position_of);
+      permute(x[i], base, y[i], base, l.inner, std::span<const Wide>(items, n));
   });
 }
 void sort(Args x, Params p, Array* y) {
   const auto& q = p.as<SortParams>();
   const Lines l(x[0].shape(), q.dimension);
   if (x[0].size() == 0) return;
-  if (q.num_keys > 1 || is_complex(x[0].dtype())) return sort_by_items(x, q.num_keys, l, y);
+  if (q.num_keys > 1 || is_complex(x[0].dtype())) return sort_by_keys(x, q.num_keys, l, y);
+  if (x.size() > 1) return sort_by_items(x, l, y);
   by_dtype(x[0].dtype(), [&](auto t) {
     using T = decltype(t);
-    if constexpr (!is_complex_type<T>)
-      if (x.size() == 1) return sort_values<T>(x[0], l, *y);
-    if constexpr (sizeof(T) <= 4)
-      if (l.n <= std::int64_t(0xffffffff)) return sort_by_packed<T>(x, l, y);
-    sort_by_items(x, 1, l, y);
+    if constexpr (sizeof(T) == 1)
+      if (l.n >= std::int64_t(kVector)) return sort_bytes<T>(x[0], l, *y);
+    if constexpr (!is_complex_type<T>) sort_values<T>(x[0], l, *y);
   });
 }
 
+// About k (1 + ln(n / k)) elements enter a heap of the k greatest, where each descends log2 k levels.  Measured, a level
+// costs 6 ns, a sort 3 ns an element.
+bool heap_is_cheaper(std::size_t k, std::size_t n) {
+  const double entries = double(k) * (1 + std::log(double(n) / double(k)));
+  return 2 * entries * std::log2(double(k) + 1) < double(n);
+}
 void top_k(Args x, Params p, Array* y) {
   const auto& q = p.as<TopKParams>();
   const Lines l(x[0].shape(), q.axis);
   if (x[0].size() == 0 || q.k == 0) return;
-  const KeySource source{&x[0], false, false};
-  struct Scratch {
-    Room<Item> items, other;
-  };
   const auto n = std::size_t(l.n), k = std::size_t(q.k);
-  each_line<Scratch>(l, [&](std::int64_t base, Scratch& s) {
-    const std::int64_t to = base / (l.n * l.inner) * q.k * l.inner + base % l.inner;
-    Item* items = s.items.of(n);
-    source.read(base, l.inner, l.n, [&](std::int64_t i, std::uint64_t key) {
-      items[i] = item(~key, i);  // the greatest first
+  by_item(x[0], l.n, [&](auto t, auto zero) {
+    using T = decltype(t);
+    using I = decltype(zero);
+    each_line<Scratch<I>>(l, [&](std::int64_t base, Scratch<I>& s, std::size_t parts) {
+      const std::int64_t to = base / (l.n * l.inner) * q.k * l.inner + base % l.inner;
+      I* items = items_of_line<T, true>(x[0], base, l, s);
+      std::span<const I> order(items, n);
+      if (heap_is_cheaper(k, n))
+        std::partial_sort(items, items + k, items + n);
+      else
+        order = sort_items(items, n, s, parts);
+      order = order.first(k);
+      permute(x[0], base, y[0], to, l.inner, order);
+      std::int32_t* index = y[1].data<std::int32_t>() + to;
+      for (std::size_t i = 0; i < k; ++i)
+        index[std::int64_t(i) * l.inner] = std::int32_t(position_of(order[i]));
     });
-    if (k < n / 8)
-      std::partial_sort(items, items + k, items + n,
-                        [](const Item& a, const Item& b) { return before(a, b); });
-    else
-      items = sort_keys(items, n, s.other);
-    const std::span<const Item> order(items, k);
-    permute(x[0], base, y[0], to, l.inner, order, position_of);
-    std::int32_t* index = y[1].data<std::int32_t>() + to;
-    for (std::size_t i = 0; i < k; ++i)
-      index[std::int64_t(i) * l.inner] = std::int32_t(position_of(order[i]));
   });
 }
 
