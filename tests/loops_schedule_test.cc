@@ -664,6 +664,26 @@ parallel i0 < 3
 )") == "\nparallel i0 < 3 lanes 16\n");
 }
 
+TEST_CASE("lanes: a long loop that looks up a small table") {
+  CHECK_THAT(marks(R"(
+in x0: i32[1000]
+in x1: f32[9]
+out y0: f32[1000]
+local t0: f32[9]
+parallel i0 < 9
+  %0 = x1[i0]
+  %1: f32 = sqrt %0
+  t0[i0] = %1
+parallel i1 < 1000
+  %2 = x0[i1]
+  %3 = clip %2 0 8
+  %4 = t0[%3]
+  %5: f32 = exp %4
+  y0[i1] = %5
+)"),
+             Catch::Contains("parallel i1 < 1000 lanes 64 x4"));
+}
+
 TEST_CASE("lanes: both branches of an If") {
   const std::string text = R"(
 in x0: f32[4096]
