@@ -51,6 +51,85 @@ std::string coalesced(const std::string& text) {
 bool stays(const std::string& text) { return coalesced(text) == "\n" + print(loop_program(text)); }
 }  // namespace
 
+TEST_CASE("shrink: locals hold what an iteration uses of them") {
+  const auto shrunk = [](const std::string& text) {
+    Program p = loop_program(text);
+    shrink(p);
+    verify(p);
+    return "\n" + print(p);
+  };
+  CHECK(shrunk(R"(
+in x0: f32[8000]
+in x1: i32[1000]
+out y0: f32[1000]
+parallel i0 < 1000
+  local t0: f32[8000]
+  parallel i1 < 4
+    %0 = x0[8*i0+i1]
+    t0[8*i0+i1+3] = %0
+  %1 = x1[i0]
+  %2 = clip %1 3 6
+  %3 = t0[8*i0+%2]
+  y0[i0] = %3
+)") == R"(
+in x0: f32[8000]
+in x1: i32[1000]
+out y0: f32[1000]
+parallel i0 < 1000
+  local t0: f32[4]
+  parallel i1 < 4
+    %0 = x0[8*i0+i1]
+    t0[i1] = %0
+  %1 = x1[i0]
+  %2 = clip %1 3 6
+  %3 = t0[%2-3]
+  y0[i0] = %3
+)");
+  // Different places of an iteration in different indices; loops inside; an array of the loop around.
+  for (const char* stays : {R"(
+out y0: f32[10]
+parallel i0 < 10
+  local t0: f32[20]
+  %0: f32 = 1.0
+  t0[i0] = %0
+  t0[2*i0] = %0
+  %1 = t0[i0]
+  y0[i0] = %1
+)",
+                            R"(
+out y0: f32[10]
+parallel i0 < 10
+  local t0: f32[20]
+  parallel i1 < 10
+    %0: f32 = 1.0
+    t0[2*i1] = %0
+  %1 = t0[4]
+  y0[i0] = %1
+)"})
+    CHECK(shrunk(stays) == stays);
+  CHECK(shrunk(R"(
+out y0: f32[100]
+parallel i0 < 10
+  parallel i1 < 10
+    local t0: f32[200]
+    parallel i2 < 2
+      %0: f32 = 1.0
+      t0[20*i0+2*i1+i2] = %0
+    %1 = t0[20*i0+2*i1+1]
+    y0[10*i0+i1] = %1
+)") == R"(
+out y0: f32[100]
+parallel i0 < 10
+  parallel i1 < 10
+    local t0: f32[2]
+    parallel i2 < 2
+      %0: f32 = 1.0
+      t0[i2] = %0
+    %1 = t0[1]
+    y0[10*i0+i1] = %1
+)");
+}
+
 TEST_CASE("coalesce: loops that every index walks as one") {
   CHECK(coalesced(R"(
 out y0: f64[2500]
@@ -583,6 +662,26 @@ parallel i0 < 3
   %1: f32 = neg %0
   y0[i0] = %1
 )") == "\nparallel i0 < 3 lanes 16\n");
+}
+
+TEST_CASE("lanes: a long loop that looks up a small table") {
+  CHECK_THAT(marks(R"(
+in x0: i32[1000]
+in x1: f32[9]
+out y0: f32[1000]
+local t0: f32[9]
+parallel i0 < 9
+  %0 = x1[i0]
+  %1: f32 = sqrt %0
+  t0[i0] = %1
+parallel i1 < 1000
+  %2 = x0[i1]
+  %3 = clip %2 0 8
+  %4 = t0[%3]
+  %5: f32 = exp %4
+  y0[i1] = %5
+)"),
+             Catch::Contains("parallel i1 < 1000 lanes 64 x4"));
 }
 
 TEST_CASE("lanes: both branches of an If") {

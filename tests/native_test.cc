@@ -2,10 +2,12 @@
 #include "backends/cpu/native.h"
 #include <sys/mman.h>
 #include <unistd.h>
+#include <algorithm>
 #include <barrier>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -94,6 +96,139 @@ TEST_CASE("native: nothing is read or written outside of arrays") {
     check_guarded([](Array v) { return transpose(v(None) - v(All, None) * 2.f); },
                   x(Slice(0, std::min<std::int64_t>(n, 70))));
     check_guarded([](Array v) { return v.astype(bf16) * v.astype(bf16); }, x);
+  }
+}
+
+TEST_CASE("native: records of lanes, up to the ends of arrays") {
+  if (!compiled_here()) return;
+  for (const DType d : {f32, u8, c64})
+    for (const std::int64_t n : {1, 17, 1024, 1025})
+      for (const std::int64_t s : {3, 11}) {
+        INFO(name(d) << " " << n << " x " << s);
+        const Array x = (arange(n * s).reshape({n, s}) % 7).astype(d);
+        const auto columns = [s](Array v) {
+          std::vector<Array> all;
+          for (std::int64_t c = 0; c < s; ++c) all.push_back(v(All, c));
+          return all;
+        };
+        check_guarded([&](Array v) { return v(All, s - 1) * v(All, 0); }, x);
+        check_guarded([&](Array v) { return v(All, 1) * v(All, 0); }, x);
+        check_guarded(
+            [&](Array v) {
+              std::vector<Array> c = columns(v);
+              for (Array& k : c) k = k * c[0] * c.back();
+              return stack(c, 1);
+            },
+            x);
+        check_guarded([&](Array v) { return stack(columns(v(Slice(None, None, -1))), 1); }, x);
+        check_guarded(
+            [&](Array v) {
+              const Array one = v(All, 0), two = v(All, s - 1);
+              return zeros({n, 2 * s}, v.dtype())
+                  .at(All, Slice(s, s + 2))
+                  .set(stack({two, one}, 1));
+            },
+            x);
+      }
+  for (const std::int64_t n : {1, 17, 1000, 1025}) {
+    const Array a = linspace(-1., 1., n * 9).reshape({n, 3, 3}) + 3. * eye(3, f64);
+    const Array b = linspace(0., 1., n * 3).reshape({n, 3});
+    check_guarded(
+        [](Array m, Array v) {
+          return vmap([](Array p, Array q) { return linalg::solve(p, q); })(m, v);
+        },
+        a, b);
+  }
+}
+TEST_CASE("native: many small systems are solved without gathers") {
+  if (!compiled_here() || !native::machine().avx512) return;
+  const auto check = [](auto f, const auto&... x) {
+    const std::string text = jit(vmap(f)).compile(x...).llvm();
+    CHECK_THAT(text, !Catch::Contains("masked.gather") && !Catch::Contains("masked.scatter"));
+  };
+  const Array a = zeros({10'000, 3, 3}, f32), b = zeros({10'000, 3}, f32);
+  check([](Array m, Array v) { return linalg::solve(m, v); }, a, b);
+  check([](Array m) { return linalg::det(m); }, a);
+  check([](Array m, Array v) { return matmul(m, v); }, a, b);
+}
+// Programs of one loop in lanes that moves elements from places to places: the interpreter's results, and nothing around
+// the arrays is touched.
+TEST_CASE("native: elements of records, anywhere") {
+  if (!compiled_here()) return;
+  std::mt19937 rng(5);
+  const auto random = [&](std::int64_t lo, std::int64_t hi) {
+    return std::uniform_int_distribution<std::int64_t>(lo, hi)(rng);
+  };
+  const auto places = [&](std::size_t count, std::int64_t end) {
+    std::vector<std::int64_t> all(static_cast<std::size_t>(end));
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] = std::int64_t(i);
+    if (random(0, 1)) std::shuffle(all.begin(), all.end(), rng);
+    const auto from = std::size_t(random(0, std::int64_t(all.size() - count)));
+    return std::vector(all.begin() + std::ptrdiff_t(from),
+                       all.begin() + std::ptrdiff_t(from + count));
+  };
+  const auto index = [](std::int64_t stride, std::int64_t n, std::int64_t c) {
+    const std::int64_t start = stride < 0 ? -stride * (n - 1) : 0;
+    return "[" + std::to_string(stride) + "*i0+" + std::to_string(start + c) + "]";
+  };
+  for (int trial = 0; trial < 150; ++trial) {
+    const DType d = std::vector{f32, f64, i32, f16, u8, b1, c64, c128}[std::size_t(random(0, 7))];
+    const std::int64_t lanes = native::machine().vector_bytes /
+                               std::max<std::int64_t>(4, std::int64_t(width(d))) * random(1, 2);
+    const std::int64_t n = 70 * lanes + random(0, 1) * random(-lanes, lanes);
+    const std::int64_t stride = random(1, 36) * (random(0, 3) ? 1 : -1), step = random(1, 36);
+    const auto count = std::size_t(std::min({random(1, 36), std::abs(stride), step}));
+    const auto from = places(count, std::abs(stride)), to = places(count, step);
+    const std::int64_t in_size =
+        std::abs(stride) * (n - 1) + *std::max_element(from.begin(), from.end()) + 1;
+    const std::int64_t out_size = step * (n - 1) + *std::max_element(to.begin(), to.end()) + 1;
+    const bool chosen = random(0, 2) == 0 && count > 2;
+    const auto in_order = [&](std::string& text) {  // reads first, or each before its write
+      const bool first = random(0, 1);
+      std::string writes;
+      for (std::size_t k = 0; k < count; ++k) {
+        const std::string v = "%v" + std::to_string(k);
+        text += "  " + v + " = x0" + index(stride, n, from[k]) + "\n";
+        const std::string write = "  y0" + index(step, n, to[k]) + " = " + v + "\n";
+        (first ? writes : text) += write;
+      }
+      text += writes;
+    };
+    std::string text = "in x0: " + std::string(name(d)) + "[" + std::to_string(in_size) +
+                       "]\nin x1: i32[" + std::to_string(n) + "]\nout y0: " + name(d) + "[" +
+                       std::to_string(out_size) + "]\n";
+    if (chosen) text += "out y1: " + std::string(name(d)) + "[" + std::to_string(n) + "]\n";
+    text += "parallel i0 < " + std::to_string(n) + " lanes " + std::to_string(lanes) + "\n";
+    if (chosen) {
+      std::string at = index(stride, n, 0);
+      at.insert(at.size() - 1, "+%c");
+      text +=
+          "  %k = x1[i0]\n  %c = clip %k 0 " +
+          std::to_string(std::min<std::int64_t>(2, *std::max_element(from.begin(), from.end()))) +
+          "\n  %x = x0" + at + "\n  y1[i0] = %x\n";
+    }
+    in_order(text);
+    INFO(text);
+    loops::Program p = loops::parse(text);
+    REQUIRE_NOTHROW(loops::verify(p));
+    loops::plan_memory(p);
+    const Array data = (arange(in_size) * 37 % 101).astype(d);
+    const Array choice = (arange(n) * 7 % 5 - 1).astype(i32);
+    const auto bytes = std::size_t(out_size) * width(d);
+    for (const Side side : {Side::begin, Side::end}) {
+      Guarded in(bytes_of(data), side), in1(std::size_t(n) * 4, side), got(bytes, side),
+          want(bytes, side), got1(std::size_t(n) * width(d), side),
+          want1(std::size_t(n) * width(d), side);
+      std::memcpy(in.data, data.data<char>(), in.bytes_);
+      std::memcpy(in1.data, choice.data<char>(), in1.bytes_);
+      const void* inputs[] = {in.data, in1.data};
+      void* outputs[] = {want.data, want1.data};
+      loops::Interpreter(p).run(inputs, outputs);
+      outputs[0] = got.data, outputs[1] = got1.data;
+      native::NativeProgram(p, false).run(inputs, outputs);
+      CHECK(!std::memcmp(got.data, want.data, bytes));
+      CHECK(!std::memcmp(got1.data, want1.data, got1.bytes_));
+    }
   }
 }
 

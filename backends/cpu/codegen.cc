@@ -1,5 +1,6 @@
 #include "backends/cpu/codegen.h"
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include "backends/cpu/codegen_function.h"
 #include "backends/cpu/runtime.h"
@@ -97,6 +98,7 @@ void Generator::begin(std::string_view name, int parameters) {
   bases_.assign(p_.buffers.size(), V());
   std::fill(std::begin(slots_), std::end(slots_), V());
   may_pass_.assign(p_.buffers.size(), V());
+  orders_.clear();
   lanes_ = 1;
   lane_ = kNone;
   tail_ = mask_ = {};
@@ -152,6 +154,7 @@ void Generator::part(const Part& p) {
   begin(p.name, 3);
   for (const auto& [s, crossing] : p.captured) take(s, crossing);
   part_ = l.marks.grain ? &l : nullptr;
+  times_ = p.times;
   if (part_)
     work_item(l, w_.parameter(2));
   else
@@ -246,9 +249,15 @@ void Generator::node(const loops::Clip& c) {
 }
 
 // ---- Memory
-void Generator::node(const loops::Load& l) { define(l.sym, load(l.buffer, place(l.buffer, l.at))); }
+void Generator::node(const loops::Load& l) {
+  settle(l.buffer);
+  if (const std::optional<Element> e = load_cheaply(l)) return define(l.sym, *e);
+  define(l.sym, load(l.buffer, place(l.buffer, l.at)));
+}
 void Generator::node(const loops::Store& s) {
   const Element& e = value(s.value);
+  if (s.combine == Combine::set && postpone(s, e)) return;
+  settle(s.buffer);
   if (s.combine == Combine::set) return store(s.buffer, place(s.buffer, s.at), e, mask_);
   if (accumulate(s, e)) return;
   const Place at = place(s.buffer, s.at);
@@ -297,7 +306,7 @@ bool Generator::can_be_part(const loops::Loop& l) const {
 }
 void Generator::work_items(const loops::Loop& l) {
   const std::int64_t chunks = l.marks.grain ? (l.extent + l.marks.grain - 1) / l.marks.grain : 1;
-  parts_.push_back({"part" + std::to_string(parts_.size()), &l, leave_captured(l)});
+  parts_.push_back({"part" + std::to_string(parts_.size()), &l, leave_captured(l), times_});
   const V part = w_.function(parts_.back().name);
   if (chunks == 1) {
     const V scratch = w_.address(w_.parameter(1), ir::i64(scratch_), {Kind::i8, 1});
@@ -313,6 +322,8 @@ void Generator::work_items(const loops::Loop& l) {
 void Generator::loop(const loops::Loop& l, V from, V to) {
   ++depth_;
   const bool forks = std::exchange(forks_, forks_ && l.order == loops::Order::serial);
+  const double times = times_;
+  if (!l.marks.unroll) times_ *= std::ceil(double(l.extent) / l.marks.lanes);
   const std::int64_t scratch = scratch_;
   if (auto it = locals_.find(l.var); it != locals_.end())
     for (int b : it->second) bases_[std::size_t(b)] = allocate(p_.buffers[std::size_t(b)], held(b));
@@ -321,6 +332,7 @@ void Generator::loop(const loops::Loop& l, V from, V to) {
   else
     scalar_loop(l, from, to);
   scratch_ = scratch;
+  times_ = times;
   forks_ = forks;
   --depth_;
 }
@@ -334,9 +346,11 @@ void Generator::scalar_loop(const loops::Loop& l, V from, V to) {
   }
   // Where lanes run inside of a While or an If, what they combine is masked there.
   const Opened opened = l.extent > 1 ? open_accumulators(l) : Opened();
-  repeat(from, to, 1, l.extent > 1, [&](V i) {
-    define_index(l.var, i);
-    block(l.body);
+  aside([&] {
+    repeat(from, to, 1, l.extent > 1, [&](V i) {
+      define_index(l.var, i);
+      aside([&] { block(l.body); });
+    });
   });
   close_accumulators(opened);
 }
@@ -362,16 +376,18 @@ void Generator::lane_loop(const loops::Loop& l, V from, V to) {
       from.is_number() ? from.bits % std::uint64_t(lanes_) == 0 : l.marks.grain % lanes_ == 0;
   const std::int64_t n = l.extent, lanes = lanes_;
   const Opened opened = open_accumulators(l);
+  if (times_ >= double(loops::kLongRun)) find_records(l);
   const auto body = [&](V i) {
     define_index(l.var, i);
-    block(l.body);
+    aside([&] { block(l.body); });
   };
   const auto masked_body = [&](V i) {
     const V left = w_.cast("trunc", w_.sub(to, i), Kind::i32);
     tail_ = mask_ = w_.compare("slt", w_.steps(Kind::i32, lanes_, 1), left);
     whole_ = w_.compare("sge", left, ir::i32(lanes_));
+    left_ = w_.intrinsic("smin", {left, ir::i32(lanes_)});
     body(i);
-    tail_ = mask_ = whole_ = {};
+    tail_ = mask_ = whole_ = left_ = {};
   };
   if (n % lanes == 0) {
     repeat(from, to, lanes, n > lanes, body);
@@ -398,6 +414,7 @@ void Generator::lane_loop(const loops::Loop& l, V from, V to) {
   } else {
     repeat(from, to, lanes, n > lanes, masked_body);
   }
+  records_.clear();
   lanes_ = 1;
   lane_ = kNone;
   // What was joined behind the loop is one element again.
@@ -415,6 +432,7 @@ void Generator::node(const loops::While& n) {
   const ir::Label head = w_.label(), body = w_.label(), done = w_.label();
   const V outer = mask_;
   const bool blend = blend_;
+  const double times = std::exchange(times_, times_ * loops::kWhileTrips);
   V active;
   const Type on{Kind::i1, lanes_};
   if (lanes_ > 1) {
@@ -422,12 +440,13 @@ void Generator::node(const loops::While& n) {
     w_.store(mask_ ? mask_ : w_.all_true(lanes_), active, 8);
   }
   ++depth_;
+  settle();
   w_.place(head);
   if (active) {
     mask_ = w_.load(on, active, 8);
     blend_ = true;
   }
-  block(n.cond);
+  aside([&] { block(n.cond); });
   V go = value(n.pred).v[0];
   if (active) {
     mask_ = w_.binary("and", mask_, w_.widen(go, lanes_));
@@ -436,15 +455,17 @@ void Generator::node(const loops::While& n) {
   }
   w_.branch(go, body, done);
   w_.place(body);
-  block(n.body);
+  aside([&] { block(n.body); });
   w_.branch(head);
   w_.place(done);
   mask_ = outer;
   blend_ = blend;
+  times_ = times;
   --depth_;
 }
 void Generator::node(const loops::If& n) {
   const V pred = value(n.pred).v[0];
+  settle();
   const V outer = mask_;
   const bool blend = blend_;
   ++depth_;
@@ -454,7 +475,7 @@ void Generator::node(const loops::If& n) {
     w_.branch(condition, go, rest);
     w_.place(go);
     mask_ = mask;
-    block(b);
+    aside([&] { block(b); });
     mask_ = outer;
     w_.place(rest);
   };
@@ -465,10 +486,10 @@ void Generator::node(const loops::If& n) {
       const ir::Label yes = w_.label(), no = w_.label(), done = w_.label();
       w_.branch(pred, yes, no);
       w_.place(yes);
-      block(n.body);
+      aside([&] { block(n.body); });
       w_.branch(done);
       w_.place(no);
-      block(n.otherwise);
+      aside([&] { block(n.otherwise); });
       w_.place(done);
     }
   } else {
@@ -483,6 +504,7 @@ void Generator::node(const loops::If& n) {
 }
 
 void Generator::node(const loops::Call& c) {
+  settle();
   const std::size_t n = c.in.size() + c.out.size();
   const V operands = w_.stack({Kind::pointer, 1}, std::int64_t(std::max<std::size_t>(n, 1)), 8);
   std::int64_t k = 0;

@@ -2,6 +2,7 @@
 //
 //   codegen.cc          the walk: blocks, loops, lanes, while, if, calls
 //   codegen_memory.cc   addresses; loads and stores of elements, in lanes and apart
+//   codegen_records.cc  elements side by side, a few for each lane, in whole vectors
 //   codegen_reduce.cc   sums and other combinations in registers
 //
 // Inside a loop in lanes a value is a scalar, the same for all lanes, or a vector.  The loop's variable is bound to the
@@ -111,6 +112,61 @@ class Generator {
   Element selected(V condition, const Element& a, const Element& b);
   V interleaved_mask(V mask);
 
+  // ---- codegen_records.cc
+  using Where = std::pair<int, Affine>;  // a buffer, and an index in it
+  struct Record {                        // elements that every lane has, from `first` on
+    std::int64_t first = 0, stride = 0;
+    bool in_rows = false;
+    std::vector<bool> wanted{};   // by component
+    std::vector<V> components{};  // empty: not read yet
+  };
+  struct Waiting {  // stores, by constant of the index
+    Where where;
+    std::int64_t stride = 0;
+    std::map<std::int64_t, std::pair<Place, Element>> stores;
+  };
+  /// The records that a loop in lanes loads from, where whole vectors are cheaper than gathers.
+  void find_records(const loops::Loop&);
+  void add_records(const Where&, std::int64_t stride, const std::vector<std::int64_t>& loaded);
+  void read_record(int buffer, const Affine& base, Record&);
+  std::optional<Element> element_of_record(int buffer, const Affine& base, std::int64_t c);
+  /// Without a gather, if that is cheaper.
+  std::optional<Element> load_cheaply(const loops::Load&);
+  /// Whether the store waits for others of its record.
+  bool postpone(const loops::Store&, const Element&);
+  /// Writes what waits: of one buffer, or of all.
+  void settle(int buffer = -1);
+  void write_records(const Waiting&);
+  void write_together(const Waiting&);
+  void write_rows(const Waiting&, std::int64_t first, std::int64_t run);
+  std::vector<V> stored_components(const Waiting&, std::int64_t first, std::int64_t elements);
+  void forget_records(std::size_t known);
+  /// Code that may not run, or runs again: what it reads is not known behind it, and no store waits across its ends.
+  template <class F>
+  void aside(F code) {
+    settle();
+    const std::size_t known = read_.size();
+    code();
+    settle();
+    forget_records(known);
+  }
+  /// An index, with the numbers that some of its symbols are here.
+  Affine without_numbers(const Affine&);
+  V record_address(int buffer, const Affine&);
+  V record_mask(std::int64_t stride, int components, int lanes, int k);
+  int record_lanes(DType) const;
+  V merged(V a, V b, std::vector<int> lanes);
+  /// Every p-th element of p vectors, from the r-th on; and back.
+  V every(std::span<const V> x, int r);
+  std::vector<V> in_turn(std::vector<V> x);
+  /// n vectors of records of n components, as the components that are wanted; and back.
+  std::vector<V> deinterleaved(const std::vector<V>& x, const std::vector<bool>& wanted);
+  std::vector<V> interleaved(const std::vector<V>& components);
+  std::vector<V> transposed(std::vector<V>);
+  V joined(std::vector<V> parts);
+  V part_of(V, int from, int lanes);
+  V reversed(V);
+
   // ---- codegen_reduce.cc
   struct Accumulator {
     V slot;  // address of one element of `lanes`, or of an array of them
@@ -124,7 +180,6 @@ class Generator {
     std::int64_t run =
         0;  // not one element but so many side by side: of a loop in lanes inside, of one step
   };
-  using Where = std::pair<int, Affine>;
   struct Opened {
     struct Held {
       Where where;
@@ -210,6 +265,7 @@ class Generator {
     std::string name;
     const loops::Loop* loop;
     std::vector<std::pair<Sym, Crossing>> captured;
+    double times;
   };
   std::vector<Part> parts_;
   const loops::Loop* part_ = nullptr;  // the loop whose chunks the function being written runs
@@ -223,17 +279,23 @@ class Generator {
   std::vector<V> bases_;         // by buffer
   V slots_[kBlockSlot + 1];      // of the runtime's table
   std::vector<V> may_pass_;      // by buffer: may_pass_caches
+  std::map<std::pair<int, std::vector<int>>, V> orders_;  // of merged(), by bits of an element
   int lanes_ = 1;
   Sym lane_ = loops::kNone;   // the variable of the loop in lanes
   bool lanes_apart_ = false;  // lane 0 is a multiple of the lanes
   V tail_;                    // lanes that exist; none: all
+  V left_;                    // with a tail: how many lanes exist
   V whole_;                   // with a tail: whether all lanes exist
   V mask_;                    // lanes that exist and run; none: all
   bool blend_ = false;        // some lanes may be at rest: held locals keep their elements
+  std::map<Where, std::vector<Record>> records_;  // of the loop in lanes
+  std::vector<Record*> read_;                     // of those
+  std::map<int, Waiting> waiting_;                // by buffer
   std::map<Where, Accumulator> accumulators_;
   std::unordered_map<int, Accumulator> arrays_;
   std::int64_t scratch_ = 0, most_scratch_ = 0;  // bytes in use
   int depth_ = 0;                                // of loops and branches
+  double times_ = 1;                             // about how often what is written runs
   bool forks_ = true;                            // what is written runs once at a time
 };
 

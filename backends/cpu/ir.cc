@@ -495,6 +495,23 @@ Value Writer::steps(Kind k, int lanes, std::int64_t step) {
   s += ">, zeroinitializer\n";
   return r;
 }
+Value Writer::hidden(Kind k, std::span<const int> numbers) {
+  const Value r = fresh({k, int(numbers.size())});
+  std::string& s = define(r);
+  s += "call ";
+  put(s, r.type);
+  s += " asm \"\", \"=v,0\"(";
+  put(s, r.type);
+  s += " <";
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    if (i) s += ", ";
+    s += name(k);
+    s += ' ';
+    put_number(s, k, masked(k, std::uint64_t(numbers[i])));
+  }
+  s += ">)\n";
+  return r;
+}
 Value Writer::all_true(int lanes) { return {Value::Form::number, {Kind::i1, lanes}, 1}; }
 
 // ---- Memory

@@ -99,6 +99,8 @@ class Writer {
   Value shuffle(Value a, Value b, std::span<const int> lanes);
   /// 0, step, 2 step, ...
   Value steps(Kind, int lanes, std::int64_t step);
+  /// Numbers that LLVM does not see: what it would do to code that depends on them takes it longer than all the rest.
+  Value hidden(Kind, std::span<const int> numbers);
   Value all_true(int lanes);
 
   // ---- Memory.  Addresses are of Kind::pointer

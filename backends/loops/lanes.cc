@@ -30,8 +30,6 @@ constexpr double kMoving =
     3;  // reduction over the lanes to a place that inner loops move: an array of vectors,
 constexpr std::int64_t kMovingBytes = 1 << 19;  // if it has no more bytes than this
 
-constexpr std::int64_t kLongRun = 60;  // vectors of a loop that is worth more code
-
 double scalar_cost(const Node& n) {
   if (auto* l = n.as<Let>()) return fusion::weight(*l->op);
   if (n.as<Const>()) return 0;
@@ -233,7 +231,7 @@ double Lanes::choose(Loop& l, bool in_time) {
   // A short dimension of something that goes on in time is unrolled into registers: as a vector it would go through
   // memory at every step.
   if (l.order == Order::serial || w < 2 || l.extent < (in_time ? w : 2)) return cost;
-  InLanes in{l, w, long_loops_ > 0 && !in_time};
+  InLanes in{l, w, (is_long || long_loops_ > 0) && !in_time};
   each_node(l.body, [&](const Node& n) {
     if (auto* s = n.as<Store>()) in.stored.push_back(s->buffer);
   });

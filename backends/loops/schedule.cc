@@ -1,4 +1,4 @@
-// schedule.cc -- how loops are run: coalescing, order and tiles, sums in locals, lanes, packing, unrolling, chunks.
+// schedule.cc -- how loops are run: sizes of locals, coalescing, order and tiles, sums in locals, lanes, packing, unrolling, chunks.
 //
 // Every pass changes marks, or the tree in a way that keeps what it means: the interpreter ignores marks, and a scheduled
 // program gives there what the program before gave.  The one exception is the grouping of floating-point reductions over
@@ -181,6 +181,7 @@ void unroll(Program& p, const Target& t) { Unroll{p, t.max_unroll}.block(p.body,
 
 // ---- All of it
 void schedule(Program& p, const Target& t) {
+  shrink(p);
   coalesce(p);
   if (t.vector_bytes > 0) tile(p);
   accumulate(p, t);

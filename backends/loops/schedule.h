@@ -19,8 +19,14 @@ bool iterations_apart(Sym var, const std::vector<Affine>& indices,
 /// A guess at how often the body of a while loop runs.
 inline constexpr double kWhileTrips = 20;
 
+/// Vectors of a loop that is worth more code.
+inline constexpr std::int64_t kLongRun = 60;
+
 /// Loads of each element that make a copy inside lanes worthwhile (pack), where a load is a gather.
 inline constexpr double kPackReuse = 2;
+
+/// Locals get the size of what an iteration uses of them.
+void shrink(Program&);
 
 /// Joins perfectly nested loops that every index walks as one.
 void coalesce(Program&);
@@ -46,7 +52,7 @@ class Lanes {
   struct InLanes {  // a loop tried as lanes
     const Loop& loop;
     int width;
-    bool repeated;                     // by long loops, all of them parallel
+    bool repeated;                     // long, or inside of long loops, all of them parallel
     double exits = 0;                  // cost of reductions over the lanes, once a loop
     std::vector<const Loop*> inner{};  // around the node that is looked at
     std::vector<int> stored{};         // buffers; sorted
