@@ -3,6 +3,7 @@
 //   using namespace jaxpp;
 //   Array x = {1.0, 2.0, 3.0};               // f64; {1.f} is f32, {1} is i32.  Immutable, shared
 //   Array y = sin(x) * 2 + sum(x, 0);        // numpy's functions, on any type          math.h
+//   quantile(x, 0.9), polyfit(x, y, 2), segment_sum(x, ids, n)  // statistics.h, polynomial.h, segment.h
 //   x(0), x(Slice(1, None)), x.at(0).set(5)  // indexing; functional updates         array.h
 //
 //   auto f = [](Array v) { return sum(sin(v) * v); };
@@ -54,7 +55,10 @@
 #include "jaxpp/nested.h"
 #include "jaxpp/nn.h"
 #include "jaxpp/optim.h"
+#include "jaxpp/polynomial.h"
 #include "jaxpp/random.h"
+#include "jaxpp/segment.h"
+#include "jaxpp/statistics.h"
 #include "jaxpp/threads.h"
 #include "jaxpp/tree.h"
 #include "jaxpp/vmap.h"
