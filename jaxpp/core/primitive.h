@@ -77,8 +77,8 @@ struct Primitive {
       nullptr;  // instead of jvp where one call must be split into a known and a linear part
   void (*transpose)(TransposeRule&) = nullptr;  // linear primitives only
   void (*batch)(BatchRule&) = nullptr;
-  void (*lower)(internal::Args x, internal::Params, Array* y) =
-      nullptr;  // computes by other operations: instead of kernels
+  void (*lower)(internal::Args x, internal::Params,
+                Array* y) = nullptr;  // computes by other operations: instead of kernels
   std::size_t (*num_outputs)(internal::Params) = nullptr;  // null: one
   const ParamsOps* params = nullptr;                       // null: none
   bool differentiable = true;                              // false: outputs never carry tangents
