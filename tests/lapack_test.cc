@@ -228,6 +228,23 @@ TEMPLATE_TEST_CASE("large factorisations in rows", "[lapack]", float, double, st
         close<T>(a * half, half * w.col(0).asDiagonal().toDenseMatrix().template cast<T>());
         close<T>(half.adjoint() * half, identity<T>(n));
       }
+  for (const int n :
+       {129, 300})  // nothing to join; everything the same; one eigenvalue that is not zero
+    for (const Dense<T>& a : {Dense<T>(Dense<T>::Zero(n, n)), Dense<T>(identity<T>(n)),
+                              Dense<T>(Dense<T>::Constant(n, n, T(1))),
+                              Dense<T>(random<T>(n, 1, 11)
+                                           .col(0)
+                                           .cwiseAbs()
+                                           .asDiagonal()
+                                           .toDenseMatrix()
+                                           .template cast<T>())}) {
+      Dense<T> v = a;
+      Dense<Real<T>> w(n, 1);
+      REQUIRE(eigh(true, n, v.data(), w.data()));
+      CHECK(std::is_sorted(w.data(), w.data() + n));
+      close<T>(a * v, v * w.col(0).asDiagonal().toDenseMatrix().template cast<T>());
+      close<T>(v.adjoint() * v, identity<T>(n));
+    }
   jaxpp::set_num_threads(before);
 }
 TEST_CASE("who computes matrices is said", "[lapack]") {

@@ -122,6 +122,59 @@ void lu(std::int64_t m, std::int64_t n, T* a, std::int32_t* pivots) {
   }
 }
 
+namespace {
+// Eigenvalues d, ascending, and vectors, of the tridiagonal matrix with diagonal d and e beside it: vector i is column
+// order[i] of z, which is zero at first.  By halves, which two threads solve, and LAPACK's step that joins them (Cuppen's
+// divide and conquer, as stedc does it from there on).
+template <class T>
+bool tridiagonal_eigh(const Lapack<T>& l, std::int64_t n, Real<T>* d, Real<T>* e, Real<T>* z,
+                      int* order) {
+  using R = Real<T>;
+  const auto solve = [&](std::int64_t from, std::int64_t count) {
+    const int size = int(count), stride = int(n);
+    const auto room = std::size_t(count);
+    std::vector<R> reals(1 + 4 * room + room * room);
+    std::vector<int> ints(3 + 5 * room);
+    const int num_reals = int(reals.size()), num_ints = int(ints.size());
+    int info = 0;
+    l.stedc("I", &size, d + from, e + from, z + from * n + from, &stride, reals.data(), &num_reals,
+            ints.data(), &num_ints, &info, 1);
+    return info == 0;
+  };
+  R norm = 0;
+  for (std::int64_t i = 0; i < n; ++i) norm = std::max(norm, std::abs(d[i]));
+  for (std::int64_t i = 0; i + 1 < n; ++i) norm = std::max(norm, std::abs(e[i]));
+  if (!l.laed1 || !(norm > 0)) {
+    for (std::int64_t i = 0; i < n; ++i) order[i] = int(i);
+    return solve(0, n);
+  }
+  for (std::int64_t i = 0; i < n; ++i) d[i] /= norm;  // as laed1's tolerances want it
+  for (std::int64_t i = 0; i + 1 < n; ++i) e[i] /= norm;
+
+  const std::int64_t half = n / 2;
+  const R joint = e[half - 1];
+  d[half - 1] -= std::abs(joint);
+  d[half] -= std::abs(joint);
+  bool good[2];
+  parallel_for(2, [&](std::int64_t k) { good[k] = k ? solve(half, n - half) : solve(0, half); });
+  if (!good[0] || !good[1]) return false;
+  for (std::int64_t i = 0; i < n; ++i) order[i] = int(i < half ? i : i - half) + 1;
+  const int size = int(n), cut = int(half);
+  const auto room = std::size_t(n);
+  std::vector<R> reals(4 * room + room * room);
+  std::vector<int> ints(4 * room);
+  int info = 0;
+  l.laed1(&size, d, z, &size, order, &joint, &cut, reals.data(), ints.data(), &info);
+  if (info) return false;
+  std::copy_n(d, n, reals.data());
+  for (std::int64_t i = 0; i < n; ++i) {
+    --order[i];  // Fortran counts from 1
+    d[i] = reals[std::size_t(order[i])] * norm;
+  }
+  return true;
+}
+}  // namespace
+
 // syevd in its three steps: a = q t q^H with t tridiagonal, t = z w z^T, vectors q z.  The last is divided by columns.
 template <class T>
 bool eigh(bool lower, std::int64_t n, T* a, Real<T>* w) {
@@ -154,27 +207,23 @@ bool eigh(bool lower, std::int64_t n, T* a, Real<T>* w) {
            1);
   if (info) return false;
 
-  std::vector<R> z(room * room), reals(1 + 4 * room + room * room);
-  std::vector<int> ints(3 + 5 * room);
-  const int num_reals = int(reals.size()), num_ints = int(ints.size());
-  l->stedc("I", &size, w, off_diagonal.data(), z.data(), &size, reals.data(), &num_reals,
-           ints.data(), &num_ints, &info, 1);
-  if (info) return false;
+  std::vector<R> z(room * room);
+  std::vector<int> order(room);
+  if (!tridiagonal_eigh(*l, n, w, off_diagonal.data(), z.data(), order.data())) return false;
   if (scale != 1)
     for (std::int64_t i = 0; i < n; ++i) w[i] /= scale;
 
-  std::vector<T> vectors;
-  if constexpr (is_complex_v<T>)
-    vectors.assign(z.begin(), z.end());
-  else
-    vectors = std::move(z);
+  std::vector<T> vectors(room * room);
   parallel_ranges(n, kColumns, [&](std::int64_t begin, std::int64_t end) {
     const int columns = int(end - begin);
     std::vector<T> mine(std::size_t(columns) * kBlock + 65 * 64);  // unmtr's own block and factor
     const int own = int(mine.size());
     int failed = 0;
-    l->unmtr("L", uplo, "N", &size, &columns, a, &size, tau.data(), vectors.data() + begin * n,
-             &size, mine.data(), &own, &failed, 1, 1, 1);
+    T* const to = vectors.data() + begin * n;
+    for (std::int64_t i = begin; i < end; ++i)
+      std::copy_n(z.data() + order[std::size_t(i)] * n, n, vectors.data() + i * n);
+    l->unmtr("L", uplo, "N", &size, &columns, a, &size, tau.data(), to, &size, mine.data(), &own,
+             &failed, 1, 1, 1);
   });
   std::copy(vectors.begin(), vectors.end(), a);
   return true;

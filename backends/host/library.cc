@@ -140,6 +140,7 @@ const Lapack<T>* lapack() {
     find(l.orgqr, name<T>(c ? "ungqr" : "orgqr"));
     find(l.hetrd, name<T>(c ? "hetrd" : "sytrd"));
     find(l.stedc, name<Real<T>>("stedc"));
+    find(l.laed1, name<Real<T>>("laed1"));
     find(l.unmtr, name<T>(c ? "unmtr" : "ormtr"));
     find(l.syevd, name<T>(c ? "heevd" : "syevd"));
     find(l.gesdd, name<T>("gesdd"));

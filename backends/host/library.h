@@ -57,6 +57,9 @@ struct Lapack {
   void (*stedc)(Text compz, Int n, Real<T>* d, Real<T>* e, Real<T>* z, Int ldz, Real<T>* work,
                 Int lwork, int* iwork, Int liwork, int* info,
                 Length) = nullptr;  // of real matrices
+  void (*laed1)(Int n, Real<T>* d, Real<T>* q, Int ldq, int* indxq, const Real<T>* rho, Int cutpnt,
+                Real<T>* work, int* iwork,
+                int* info) = nullptr;  // of real matrices; may be missing
   void (*unmtr)(Text side, Text uplo, Text trans, Int m, Int n, const T* a, Int lda, const T* tau,
                 T* c, Int ldc, T* work, Int lwork, int* info, Length, Length,
                 Length) = nullptr;  // ormtr
