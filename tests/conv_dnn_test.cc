@@ -1,15 +1,13 @@
 // conv_dnn_test.cc -- convolutions of f32 by oneDNN: the same numbers as without it, the same bits on any number of threads.
 // JAXPP_DNN=0 runs both halves of each test without it.
-#include <unistd.h>
 #include <catch2/catch.hpp>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <random>
 #include "backends/host/dnn.h"
 #include "jaxpp/jaxpp.h"
 #include "jaxpp/threads.h"
+#include "tests/child.h"
 
 using namespace jaxpp;
 using host::ConvKind;
@@ -206,16 +204,8 @@ TEST_CASE("conv: the library has code for layers and their derivatives", "[conv]
 }
 TEST_CASE("conv: the environment chooses the library", "[conv]") {
   // The process has chosen: another one says what it does.
-  char self[4096] = {};
-  REQUIRE(::readlink("/proc/self/exe", self, sizeof self - 1) > 0);
-  auto output = [&](const std::string& named) {
-    const std::string command =
-        "JAXPP_DNN=" + named + " '" + self + "' 'conv: the library has code*' 2>&1";
-    std::unique_ptr<FILE, int (*)(FILE*)> pipe(::popen(command.c_str(), "r"), ::pclose);
-    REQUIRE(pipe);
-    std::string text;
-    for (int c; (c = std::fgetc(pipe.get())) != EOF;) text += char(c);
-    return text;
+  const auto output = [](const std::string& named) {
+    return output_of_tests("JAXPP_DNN=" + named, "conv: the library has code*");
   };
   CHECK(output("0").find("All tests passed") != std::string::npos);
   CHECK(output("/nowhere/libdnnl.so.2").find("[E58]") != std::string::npos);

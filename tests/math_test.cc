@@ -8,6 +8,7 @@
 #include "jaxpp/jit.h"
 #include "jaxpp/nested.h"
 #include "jaxpp/vmap.h"
+#include "tests/values.h"
 
 using namespace jaxpp;
 
@@ -16,13 +17,6 @@ namespace {
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN(),
                  kInf = std::numeric_limits<double>::infinity();
 
-void check(const Array& got, const Array& want) {
-  INFO("got  " << got.type()->str() << "\n"
-               << got << "\nwant " << want.type()->str() << "\n"
-               << want);
-  CHECK(got.type() == want.type());
-  if (got.shape() == want.shape()) CHECK(allclose(got, want, 1e-12, 1e-12, true));
-}
 template <class F>
 void check_fails(F f, const std::string& text) {
   try {

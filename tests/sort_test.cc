@@ -1,14 +1,12 @@
 // sort_test.cc -- sort against std::stable_sort, for all types, lengths and orders of operands; to the bit, with Highway and
 // without.  JAXPP_SORT=0 runs both halves without it.
 #include "backends/host/sort.h"
-#include <unistd.h>
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
-#include <memory>
 #include <numeric>
 #include "jaxpp/jaxpp.h"
 #include "jaxpp/threads.h"
+#include "tests/child.h"
 
 using namespace jaxpp;
 
@@ -200,16 +198,8 @@ TEST_CASE("sort: the library sorts unsigned integers", "[sort]") {
 }
 TEST_CASE("sort: the environment chooses the library", "[sort]") {
   // The process has chosen: another one says what it does.
-  char self[4096] = {};
-  REQUIRE(::readlink("/proc/self/exe", self, sizeof self - 1) > 0);
-  auto output = [&](const std::string& named) {
-    const std::string command =
-        "JAXPP_SORT=" + named + " '" + self + "' 'sort: the library sorts*' 2>&1";
-    std::unique_ptr<FILE, int (*)(FILE*)> pipe(::popen(command.c_str(), "r"), ::pclose);
-    REQUIRE(pipe);
-    std::string text;
-    for (int c; (c = std::fgetc(pipe.get())) != EOF;) text += char(c);
-    return text;
+  const auto output = [](const std::string& named) {
+    return output_of_tests("JAXPP_SORT=" + named, "sort: the library sorts*");
   };
   CHECK(output("0").find("All tests passed") != std::string::npos);
   CHECK(output("/nowhere/libhwy_contrib.so.1").find("[E58]") != std::string::npos);

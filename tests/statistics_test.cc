@@ -4,20 +4,13 @@
 #include <catch2/catch.hpp>
 #include <limits>
 #include "jaxpp/jaxpp.h"
+#include "tests/values.h"
 
 using namespace jaxpp;
 
 namespace {
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN(),
                  kInf = std::numeric_limits<double>::infinity();
-
-void check(const Array& got, const Array& want) {
-  INFO("got  " << got.type()->str() << "\n"
-               << got << "\nwant " << want.type()->str() << "\n"
-               << want);
-  CHECK(got.type() == want.type());
-  if (got.shape() == want.shape()) CHECK(allclose(got, want, 1e-12, 1e-12, true));
-}
 
 const Array X = {{3., 1., 4., 1.5}, {5., 9., 2., 6.}, {-1., 0.5, 7., 2.5}};
 const Array Y = {{3., kNan, 4., 1.5}, {kNan, kNan, kNan, kNan}, {-1., 0.5, kNan, 2.5}};

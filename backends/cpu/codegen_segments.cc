@@ -10,23 +10,18 @@ constexpr std::size_t kSegment = 600;  // of a function, where there is more tha
 
 // How much code a node becomes.  Nests count by instructions of the machine, roughly, and twice: cutting between them costs
 // nothing.  What is straight counts by nodes, since what crosses a cut there goes through memory.
-std::size_t code_of(const loops::Block& b, int registers) {
-  std::size_t k = 0;
-  for (const loops::Node& n : b) {
-    if (auto* l = n.as<loops::Loop>())
-      k += 8 + code_of(l->body, std::max(registers, l->marks.lanes / 16)) *
-                   (l->marks.unroll ? std::size_t(l->extent) : 1);
-    else if (auto* let = n.as<loops::Let>())
-      k += std::size_t(loops::fusion::weight(*let->op) * registers);
-    else
-      k += std::size_t(registers);
-  }
-  return k;
+std::size_t code_of(const loops::Node& n, int registers) {
+  if (auto* let = n.as<loops::Let>())
+    return std::size_t(loops::fusion::weight(*let->op) * registers);
+  auto* const l = n.as<loops::Loop>();
+  if (!l) return std::size_t(registers);
+  std::size_t body = 0;
+  for (const loops::Node& inner : l->body)
+    body += code_of(inner, std::max(registers, l->marks.lanes / 16));
+  return 8 + body * (l->marks.unroll ? std::size_t(l->extent) : 1);
 }
 std::size_t size_of(const loops::Node& n) {
-  if (auto* l = n.as<loops::Loop>())
-    return 2 * (8 + code_of(l->body, std::max(1, l->marks.lanes / 16)) *
-                        (l->marks.unroll ? std::size_t(l->extent) : 1));
+  if (n.as<loops::Loop>()) return 2 * code_of(n, 1);
   std::size_t k = 0;
   loops::each_node(n, [&](const loops::Node&) { ++k; });
   return k;

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <exception>
 #include <vector>
 
 #include "backends/cache/disk_cache.h"
@@ -34,7 +33,7 @@ internal::DiskCache& disk_cache() {
 // Several pieces of code; a function is in one of them.
 class Pieces : public Code {
  public:
-  explicit Pieces(std::vector<std::shared_ptr<const Code>> pieces) : pieces_(std::move(pieces)) {}
+  void add(std::shared_ptr<const Code> piece) { pieces_.push_back(std::move(piece)); }
   void* find(std::string_view function) const override {
     for (const auto& p : pieces_)
       if (void* found = p->find(function)) return found;
@@ -47,7 +46,7 @@ class Pieces : public Code {
   }
 
  private:
-  const std::vector<std::shared_ptr<const Code>> pieces_;
+  std::vector<std::shared_ptr<const Code>> pieces_;
 };
 
 }  // namespace
@@ -81,30 +80,22 @@ std::shared_ptr<const Code> compile_modules(std::span<const std::string> modules
   for (const std::string& ir : modules) bytes += ir.size();
   std::vector<Stages> of_module(n);
   std::vector<Object> objects(n);
-  std::vector<std::exception_ptr> errors(n);
   {
     const ProgressLine line(described(bytes, options), progress(bytes));
     host::parallel_for(std::int64_t(n), [&](std::int64_t i) {
       const auto k = std::size_t(i);
-      try {
-        objects[k] = object_of(disk_cache(), modules[k], options, of_module[k]);
-      } catch (...) {
-        errors[k] = std::current_exception();
-      }
+      objects[k] = object_of(disk_cache(), modules[k], options, of_module[k]);
     });
   }
-  for (const auto& e : errors)
-    if (e) std::rethrow_exception(e);
 
   const internal::profile::Slice slice("compile", "link");
   const auto start = std::chrono::steady_clock::now();
-  std::vector<std::shared_ptr<const Code>> pieces;
-  const Resolve resolve = [&](std::string_view function) -> void* {
-    for (const auto& p : pieces)
-      if (void* found = p->find(function)) return found;
-    return options.resolve ? options.resolve(function) : nullptr;
-  };
-  for (const Object& o : objects) pieces.push_back(load_object(*o, resolve));
+  const auto code = std::make_shared<Pieces>();
+  for (const Object& o : objects)
+    code->add(load_object(*o, [&](std::string_view function) -> void* {
+      if (void* found = code->find(function)) return found;
+      return options.resolve ? options.resolve(function) : nullptr;
+    }));
   if (stages) {
     const auto total = [](const Stages& s) { return s.parse + s.optimize + s.generate; };
     *stages =
@@ -114,7 +105,7 @@ std::shared_ptr<const Code> compile_modules(std::span<const std::string> modules
     stages->link =
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   }
-  return n == 1 ? pieces[0] : std::make_shared<Pieces>(std::move(pieces));
+  return code;
 }
 std::string assembly(const std::string& ir, const CodeOptions& options) {
   Stages s;

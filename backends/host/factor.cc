@@ -175,7 +175,8 @@ bool tridiagonal_eigh(const Lapack<T>& l, std::int64_t n, Real<T>* d, Real<T>* e
 }
 }  // namespace
 
-// syevd in its three steps: a = q t q^H with t tridiagonal, t = z w z^T, vectors q z.  The last is divided by columns.
+// syevd in its three steps: a = q t q^H with t tridiagonal, t = z w z^T, vectors q z.  The second is divided into halves,
+// the last by columns.
 template <class T>
 bool eigh(bool lower, std::int64_t n, T* a, Real<T>* w) {
   using R = Real<T>;
