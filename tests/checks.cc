@@ -401,18 +401,27 @@ std::string check_text(const Fn& f, const Arrays& x) {
   return "";
 }
 
+bool has_derivatives(const Options& o, const Arrays& x, const Arrays& y) {
+  return o.derivatives && any_varies(o, x) && any_inexact(y);
+}
+std::string check_derivatives(const Fn& f, const std::vector<Arrays>& lanes, const Options& o) {
+  std::string e;
+  if (!has_derivatives(o, lanes[0], evaluate(f, lanes[0]))) return e;
+  for (std::size_t i = 0; i < lanes.size() && e.empty(); ++i) {
+    e = guarded("jvp", [&] { return check_jvp(f, lanes[i], o); });
+    if (e.empty()) e = guarded("linearize", [&] { return check_linearize(f, lanes[i], o); });
+  }
+  return e;
+}
+
 std::string check_function(const Fn& f, const std::vector<Arrays>& lanes, const Options& o) {
   const Arrays& x = lanes[0];
   const Arrays y = evaluate(f, x);
   std::string e = guarded("jit", [&] { return check_jit(f, x); });
   if (e.empty() && o.text) e = guarded("text", [&] { return check_text(f, x); });
   if (e.empty() && o.batch) e = guarded("vmap", [&] { return check_vmap(f, lanes, o); });
-  if (!e.empty() || !o.derivatives || !any_varies(o, x) || !any_inexact(y)) return e;
-  for (auto& lane : lanes) {
-    e = guarded("jvp", [&] { return check_jvp(f, lane, o); });
-    if (e.empty()) e = guarded("linearize", [&] { return check_linearize(f, lane, o); });
-    if (!e.empty()) return e;
-  }
+  if (!e.empty() || !has_derivatives(o, x, y)) return e;
+  if (e = check_derivatives(f, lanes, o); !e.empty()) return e;
   Random random(seed_of("tangents"));
   Options inner = o;
   inner.order = o.order - 1;

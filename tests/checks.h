@@ -58,6 +58,8 @@ struct Options {
 std::string check_function(const Fn& f, const std::vector<Arrays>& lanes, const Options& = {});
 
 // The parts.
+/// jvp against finite differences, linearize and vjp against jvp; "" where there is no derivative.
+std::string check_derivatives(const Fn& f, const std::vector<Arrays>& lanes, const Options& = {});
 std::string check_jvp(const Fn& f, const Arrays& x, const Options& = {});
 std::string check_linearize(const Fn& f, const Arrays& x, const Options& = {});
 std::string check_vmap(const Fn& f, const std::vector<Arrays>& lanes, const Options& = {});

@@ -6,6 +6,7 @@
 #include "jaxpp/ops/host_fn.h"
 #include "jaxpp/ops/primitives.h"
 #include "rule_samples.h"
+#include "transforms/transforms.h"
 
 namespace jaxpp::testing {
 namespace {
@@ -185,10 +186,28 @@ void custom_rules(std::vector<Sample>& out) {
                    [rule](Args x, Results& y) { custom_call_flat(rule, x, y, Loc::current()); },
                    real({{3}, {3}}),
                    {}});
+    // As an equation of a program, where the primitive's own rules are used.
+    const Sample plain = out.back();
+    out.push_back(plain);
+    out.back().name += " in a program";
+    out.back().f = apply(jit_p, CallParams{traced({f64s({3}), f64s({3})}, plain.f), "g"});
   }
 }
 
 void host(std::vector<Sample>& out) {
+  // copy has no trace in a derivative: its own transpose serves linear_transpose only.
+  const auto copied = traced({f64s({2, 3})}, apply(copy_p));
+  out.push_back({"copy transposed",
+                 {&copy_p},
+                 [copied](Args x, Results& y) {
+                   Array ct;
+                   const Array unknown;
+                   backward_pass(*copied, {&unknown, 1}, x, &ct);
+                   y.push_back(ct);
+                 },
+                 real({{2, 3}}),
+                 {},
+                 [](Args x, Results& y) { y.push_back(x[0]); }});
   out.push_back({"name", {&name_p}, apply(name_p, NameParams{"a"}), real({{2, 3}}), {}});
   for (auto* p : {&optimization_barrier_p, &device_put_p})
     out.push_back({p->name, {p}, apply(*p, ArityParams{2}), real({{2, 3}, {}}), {}});
@@ -244,6 +263,25 @@ void collectives(std::vector<Sample>& out) {
                    real(shapes),
                    {}});
     out.back().options.order = 1;
+    // Its own rules are used where the derivative is taken under the axis; from outside, the batching rule comes first.
+    const std::size_t n = shapes.size();
+    out.push_back({std::string(p.name) + " " + name + " pushed forward under its axis",
+                   {&p},
+                   over_axis(pushforward(f, n)),
+                   [make](Random& r) { return with_tangents(r, make(r)); },
+                   {},
+                   pushforward(over_axis(f), n)});
+    out.back().options.order = 1;
+    out.push_back({std::string(p.name) + " " + name + " pulled back under its axis",
+                   {&p},
+                   over_axis(pullback(f, n)),
+                   [make, f](Random& r) {
+                     const Arrays x = make(r);
+                     return with_cotangents(r, x, evaluate(over_axis(f), x));
+                   },
+                   {},
+                   pullback(over_axis(f), n)});
+    out.back().options.order = 1;
   };
   const std::string i = "i";
   const CollectiveParams axes{{i}};
@@ -276,6 +314,16 @@ void collectives(std::vector<Sample>& out) {
 }
 
 }  // namespace
+
+std::vector<Arrays> lanes_of(const Sample& s) {
+  Random random(seed_of(s.name));
+  std::vector<Arrays> lanes;
+  for (int i = 0; i < 3; ++i) lanes.push_back(s.make(random));
+  return lanes;
+}
+std::string check_same(const Sample& s, const Arrays& x) {
+  return s.same ? compare("two ways", evaluate(s.f, x), evaluate(s.same, x), 1e-12) : "";
+}
 
 std::vector<Sample> call_samples() {
   std::vector<Sample> s;

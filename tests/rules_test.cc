@@ -34,21 +34,12 @@ const std::map<std::string, const char*> kNoSample = {
     {"custom_lin", "arises inside the derivative of custom_vjp_call, whose samples cover it"},
 };
 
-std::vector<Sample> all_samples() {
-  std::vector<Sample> all = elementwise_samples();
-  for (auto* more : {&structural_samples, &analysis_samples, &call_samples})
-    for (auto& s : more()) all.push_back(std::move(s));
-  return all;
-}
-bool of_a_test(const Primitive& p) { return std::strncmp(p.name, "test_", 5) == 0; }
-
 void run(const std::vector<Sample>& samples) {
   for (auto& s : samples) {
-    Random random(seed_of(s.name));
     std::string error = guarded(s.name, [&] {
-      std::vector<Arrays> lanes;
-      for (int i = 0; i < 3; ++i) lanes.push_back(s.make(random));
-      return check_function(s.f, lanes, s.options);
+      const std::vector<Arrays> lanes = lanes_of(s);
+      const std::string e = check_same(s, lanes[0]);
+      return e.empty() ? check_function(s.f, lanes, s.options) : e;
     });
     CHECK(error == "");
   }

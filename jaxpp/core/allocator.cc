@@ -321,13 +321,15 @@ std::size_t whole_pages(std::size_t bytes) {
 bool guard_pages() { return guard() != Guard::none; }
 void* guarded_new(std::size_t bytes) {
   const std::size_t page = page_size(), size = whole_pages(bytes);
-  void* const all = bytes <= std::size_t(1) << kMostBits
-                        ? ::mmap(nullptr, size + 2 * page, PROT_NONE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-                        : MAP_FAILED;
+  if (bytes > std::size_t(1) << kMostBits) no_memory(bytes);
+  void* const all = ::mmap(nullptr, size + 2 * page, PROT_NONE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (all == MAP_FAILED) no_memory(bytes);
   char* const usable = static_cast<char*>(all) + page;
-  if (all == MAP_FAILED || (size > 0 && ::mprotect(usable, size, PROT_READ | PROT_WRITE) != 0))
+  if (size > 0 && ::mprotect(usable, size, PROT_READ | PROT_WRITE) != 0) {
+    ::munmap(all, size + 2 * page);
     no_memory(bytes);
+  }
   std::memset(usable, 0xff, size);
   return guard() == Guard::begin ? usable : usable + size - bytes;
 }
