@@ -48,7 +48,8 @@ struct Options {
   bool differences = true;  // and finite differences see them
   bool reverse = true;      // transposes exist
   bool batch = true;
-  bool text = true;  // false: host functions do not survive text
+  bool double_only = false;  // it closes over arrays or programs of doubles
+  bool text = true;          // false: host functions do not survive text
   int order = 2;
   double tolerance = 1e-7;    // of finite differences
   std::vector<int> constant;  // operands never differentiated
@@ -58,6 +59,7 @@ struct Options {
 std::string check_function(const Fn& f, const std::vector<Arrays>& lanes, const Options& = {});
 
 // The parts.
+bool has_derivatives(const Options&, const Arrays& x, const Arrays& y);
 /// jvp against finite differences, linearize and vjp against jvp; "" where there is no derivative.
 std::string check_derivatives(const Fn& f, const std::vector<Arrays>& lanes, const Options& = {});
 std::string check_jvp(const Fn& f, const Arrays& x, const Options& = {});

@@ -101,11 +101,13 @@ void windows(List& add) {
   auto step = scalar_program([](const Array& a, const Array& b) {
     return lax::sub(lax::add(a, b), lax::mul(a, b));  // 1 - (1 - a)(1 - b)
   });
-  add("", reduce_window_p,
-      apply(reduce_window_p,
-            ReduceWindowParams{{1, 1}, step, {{1, 0}, {0, 0}}, {1, 1}, {2, 2}, {1, 2}}),
-      arrays({{3, 4}, {}}))
-      .order = 1;
+  Options& general =
+      add("", reduce_window_p,
+          apply(reduce_window_p,
+                ReduceWindowParams{{1, 1}, step, {{1, 0}, {0, 0}}, {1, 1}, {2, 2}, {1, 2}}),
+          arrays({{3, 4}, {}}));
+  general.order = 1;
+  general.double_only = true;
   for (SelectPrim s : {SelectPrim::ge, SelectPrim::le}) {
     const char* name = s == SelectPrim::ge ? "ge" : "le";
     Options& a = add(name, select_and_scatter_add_p,
@@ -155,8 +157,8 @@ void decompositions(List& add) {
     const std::string type = is_complex(d) ? "complex " : "";
     for (auto [m, n] : {std::pair<std::int64_t, std::int64_t>{3, 3}, {4, 2}, {2, 4}}) {
       const std::string size = type + std::to_string(m) + " x " + std::to_string(n);
-      auto near_graded = [d = d, m = m, n = n](const Array& x) {
-        return lax::add(x, graded(d, m, n));
+      auto near_graded = [m = m, n = n](const Array& x) {
+        return lax::add(x, graded(x.dtype(), m, n));
       };
       Options& q = add(
           size, qr_p,
@@ -182,8 +184,8 @@ void decompositions(List& add) {
       s.batches = 4;
       s.order = is_complex(d) || m != n ? 1 : 2;
     }
-    auto hermitian = [d = d](const Array& x) {
-      return lax::add(lax::add(x, adjoint(x)), graded(d, 3, 3));
+    auto hermitian = [](const Array& x) {
+      return lax::add(lax::add(x, adjoint(x)), graded(x.dtype(), 3, 3));
     };
     Options& e = add(
         type, eigh_p,
@@ -199,7 +201,7 @@ void decompositions(List& add) {
         type, eig_p,
         [=](Args x, Results& y) {
           const auto f =
-              lax::eig(lax::add(x[0], graded(d, 3, 3)),
+              lax::eig(lax::add(x[0], graded(x[0].dtype(), 3, 3)),
                        {.compute_left_eigenvectors = false, .enable_eigvec_derivs = true});
           // Symmetric functions: the order of eigenvalues is free.
           y.push_back(lax::reduce_sum(lax::mul(f[0], lax::mul(f[0], f[0])), {0}));

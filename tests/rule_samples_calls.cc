@@ -120,6 +120,7 @@ void calls(std::vector<Sample>& out) {
                   r.array(DType::f64, {2}, 0.25, 0.85, true)};
   };
   out.push_back(choice);
+  for (Sample& s : out) s.options.double_only = true;
 }
 
 // A x = b for A near the identity, by forty steps of x = b - (A - 1) x.
@@ -154,6 +155,7 @@ void linear_solves(std::vector<Sample>& out) {
     custom_linear_solve_p.bind(Borrowed(a, a, a, a, x[1]), p, y.data(), Loc::current());
   };
   out.push_back({"custom_linear_solve", {&custom_linear_solve_p}, f, real({{3, 3}, {3}}), {}});
+  out.back().options.double_only = true;
 }
 
 void custom_rules(std::vector<Sample>& out) {
@@ -190,6 +192,7 @@ void custom_rules(std::vector<Sample>& out) {
     const Sample plain = out.back();
     out.push_back(plain);
     out.back().name += " in a program";
+    out.back().options.double_only = true;
     out.back().f = apply(jit_p, CallParams{traced({f64s({3}), f64s({3})}, plain.f), "g"});
   }
 }
@@ -308,7 +311,7 @@ void collectives(std::vector<Sample>& out) {
   add("", axis_index_p,
       [i](Args x, Results& y) {
         Array k = axis_index_p.apply(AxisNameParams{i}, Loc::current());
-        y.push_back(lax::mul(x[0], lax::convert_element_type(k, DType::f64)));
+        y.push_back(lax::mul(x[0], lax::convert_element_type(k, x[0].dtype())));
       },
       {{3, 2}});
 }

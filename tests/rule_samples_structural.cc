@@ -100,6 +100,7 @@ void elementwise(List& add) {
     auto& s = add(std::string(name(from)) + " to " + name(to), convert_element_type_p,
                   apply(convert_element_type_p, ConvertParams{to}), real({{2, 3}}, from));
     s.options.differences = from != DType::f32;
+    s.options.double_only = true;
   }
   for (std::int64_t y : {3, 1, 0, -2})
     add("to " + std::to_string(y), integer_pow_p, apply(integer_pow_p, PowParams{y}),
@@ -116,7 +117,8 @@ void elementwise(List& add) {
   add("bf16", reduce_precision_p, apply(reduce_precision_p, PrecisionParams{8, 7}), real({{2, 3}}))
       .options.derivatives = false;  // tangents are rounded too
   add("f64 u32", bitcast_convert_type_p, apply(bitcast_convert_type_p, ConvertParams{DType::u32}),
-      real({{2, 3}}));
+      real({{2, 3}}))
+      .options.double_only = true;
   add("u8 i32", bitcast_convert_type_p, apply(bitcast_convert_type_p, ConvertParams{DType::i32}),
       real({{2, 4}}, DType::u8));
   add("", stop_gradient_p, apply(stop_gradient_p), real({{2, 3}})).options.differences = false;
@@ -173,6 +175,7 @@ void reductions(List& add) {
   auto& general = add("", reduce_p, apply(reduce_p, ReduceParams{{1}, sum}), real({{2, 3}, {}}));
   general.options.derivatives = reduce_p.jvp != nullptr;
   general.options.constant = {1};
+  general.options.double_only = true;
   general.options.batches = 4;
   for (bool reverse : {false, true})
     for (std::int64_t axis : {0, 1})
@@ -291,7 +294,7 @@ void linear_algebra(List& add) {
       "", cholesky_p,
       [](Args x, Results& y) {
         Array s = lax::add(x[0], lax::transpose(x[0], {1, 0}));
-        y.push_back(lax::cholesky(lax::add(s, diagonal(5, 3))));
+        y.push_back(lax::cholesky(lax::add(s, diagonal(5, 3).astype(s.dtype()))));
       },
       real({{3, 3}}));
   for (bool left : {true, false})
@@ -312,7 +315,7 @@ void linear_algebra(List& add) {
   add(
       "", lu_p,
       [](Args x, Results& y) {
-        for (auto& r : lax::lu(lax::add(x[0], diagonal(4, 3)))) y.push_back(r);
+        for (auto& r : lax::lu(lax::add(x[0], diagonal(4, 3).astype(x[0].dtype())))) y.push_back(r);
       },
       real({{3, 3}}));
   add("", lu_pivots_to_permutation_p, apply(lu_pivots_to_permutation_p, PermutationParams{4}),

@@ -34,6 +34,18 @@ const std::map<std::string, const char*> kNoSample = {
     {"custom_lin", "arises inside the derivative of custom_vjp_call, whose samples cover it"},
 };
 
+Array cast(const Array& a, DType real, DType complex) {
+  return is_complex(a.dtype()) ? a.astype(complex) : is_float(a.dtype()) ? a.astype(real) : a;
+}
+Arrays single(Arrays x) {
+  for (Array& a : x) a = cast(a, DType::f32, DType::c64);
+  return x;
+}
+Arrays doubled(Arrays x) {
+  for (Array& a : x) a = cast(a, DType::f64, DType::c128);
+  return x;
+}
+
 void run(const std::vector<Sample>& samples) {
   for (auto& s : samples) {
     std::string error = guarded(s.name, [&] {
@@ -74,3 +86,49 @@ TEST_CASE("rules of convolutions, windows, transforms, decompositions", "[rules]
   run(analysis_samples());
 }
 TEST_CASE("rules of calls, callbacks and collectives", "[rules]") { run(call_samples()); }
+
+TEST_CASE("rules of third order", "[rules]") {
+  for (auto& s : all_samples()) {
+    const Options& o = s.options;
+    if (o.order < 2 || !o.derivatives || !o.reverse) continue;
+    const std::string error = guarded(s.name, [&] {
+      Random random(seed_of(s.name));
+      const Arrays x = lanes_of(s)[0];
+      const Fn pull = pullback(s.f, x.size(), o);
+      const Arrays ct = with_cotangents(random, x, evaluate(s.f, x));
+      Options wide = o;
+      wide.tolerance *= 100;
+      return check_derivatives(pushforward(pull, ct.size(), o), {with_tangents(random, ct, o)},
+                               wide);
+    });
+    CHECK(error == "");
+  }
+}
+
+// f32 and c64 give what f64 and c128 give, in their own type, and so do the derivatives.
+TEST_CASE("rules in single precision", "[rules]") {
+  for (auto& s : all_samples()) {
+    const Options& o = s.options;
+    const Arrays x = lanes_of(s)[0];
+    if (o.double_only || !std::any_of(x.begin(), x.end(), [](const Array& a) {
+          return a.dtype() == DType::f64 || a.dtype() == DType::c128;
+        }))
+      continue;
+    auto same = [&](const char* what, const Fn& f, const Arrays& in) {
+      const Arrays low = single(in);
+      const auto e = compare(what, evaluate(f, low), single(evaluate(f, doubled(low))), 2e-5);
+      return e.empty() ? check_jit(f, low) : std::string(what) + ": " + e;
+    };
+    const std::string error = guarded(s.name, [&] {
+      std::string e = same("values", s.f, x);
+      const Arrays y = evaluate(s.f, x);
+      if (!e.empty() || !has_derivatives(o, x, y)) return e;
+      Random random(seed_of(s.name));
+      e = same("jvp", pushforward(s.f, x.size(), o), with_tangents(random, x, o));
+      if (e.empty() && o.reverse)
+        e = same("vjp", pullback(s.f, x.size(), o), with_cotangents(random, x, y));
+      return e;
+    });
+    CHECK(error == "");
+  }
+}
