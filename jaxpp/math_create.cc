@@ -56,44 +56,54 @@ Array full_like(const Array& x, const Array& value, std::optional<DType> d, Loc 
 }
 
 // ---- Ranges
-Array arange(const Array& stop, std::optional<DType> d, Loc loc) {
-  need_array(stop, "arange", loc);
-  return arange(lax::convert_element_type(Array(0), stop.dtype(), loc), stop, d, loc);
-}
-Array arange(const Array& start, const Array& stop, std::optional<DType> d, Loc loc) {
-  need_array(start, "arange", loc);
-  return arange(start, stop, lax::convert_element_type(Array(1), start.dtype(), loc), d, loc);
-}
-Array arange(const Array& start, const Array& stop, const Array& step, std::optional<DType> d,
-             Loc loc) {
-  Array x[] = {start, stop, step};
-  for (auto& a : x) need_array(a, "arange", loc);
-  const DType t =
-      d.value_or(promote_types(promote_types(start.dtype(), stop.dtype()), step.dtype()));
+namespace {
+// A missing start is 0, a missing step 1.  Their values are read, never computed: under jit that would trace them.
+Array range(const Array* start, const Array& stop, const Array* step, std::optional<DType> d,
+            Loc loc) {
+  DType common = stop.dtype();
+  for (const Array* a : {start, &stop, step})
+    if (a) {
+      need_array(*a, "arange", loc);
+      common = promote_types(common, a->dtype());
+    }
+  auto value = [&]<class T>(const Array* a, T missing) { return a ? a->item<T>(loc) : missing; };
+  const DType t = d.value_or(common);
   if (is_complex(t) || is_bool(t))
     fail(std::string("arange: not for ") + name(t) + ".", user_loc(loc), "E84");
   double n;
-  if (is_integer(promote_types(promote_types(start.dtype(), stop.dtype()), step.dtype()))) {
-    const auto from = start.item<std::int64_t>(loc), to = stop.item<std::int64_t>(loc),
-               by = step.item<std::int64_t>(loc);
+  if (is_integer(common)) {
+    const auto from = value(start, std::int64_t(0)), to = stop.item<std::int64_t>(loc),
+               by = value(step, std::int64_t(1));
     if (by == 0) fail("arange: the step is 0.", user_loc(loc), "E84");
     // in 128 bits: to - from may exceed 64
     const auto distance = __int128(to) - from + (by > 0 ? by - 1 : by + 1);
     n = double(distance / by);
   } else {
-    const double by = step.item<double>(loc);
+    const double by = value(step, 1.);
     if (by == 0) fail("arange: the step is 0.", user_loc(loc), "E84");
-    n = std::ceil((stop.item<double>(loc) - start.item<double>(loc)) / by);
+    n = std::ceil((stop.item<double>(loc) - value(start, 0.)) / by);
   }
   if (!(n < 1e18)) fail("arange: not a finite number of elements.", user_loc(loc), "E84");
   const Shape shape{n > 0 ? std::int64_t(n) : 0};
   const DType working = is_float(t) && width(t) == 2 ? DType::f32 : t;
   Array y = lax::iota(working, shape, 0, loc);
-  if (double by = step.item<double>(loc); by != 1)
-    y = lax::mul(lax::convert_element_type(step, working, loc), y, loc);
-  if (double from = start.item<double>(loc); from != 0)
-    y = lax::add(lax::convert_element_type(start, working, loc), y, loc);
+  if (value(step, 1.) != 1) y = lax::mul(lax::convert_element_type(*step, working, loc), y, loc);
+  if (value(start, 0.) != 0) y = lax::add(lax::convert_element_type(*start, working, loc), y, loc);
   return lax::convert_element_type(y, t, loc);
+}
+}  // namespace
+Array arange(const Array& stop, std::optional<DType> d, Loc loc) {
+  need_array(stop, "arange", loc);
+  return range(nullptr, stop, nullptr, d, loc);
+}
+Array arange(const Array& start, const Array& stop, std::optional<DType> d, Loc loc) {
+  need_array(stop, "arange", loc);
+  return range(&start, stop, nullptr, d, loc);
+}
+Array arange(const Array& start, const Array& stop, const Array& step, std::optional<DType> d,
+             Loc loc) {
+  need_array(stop, "arange", loc);
+  return range(&start, stop, &step, d, loc);
 }
 Array linspace(const Array& start, const Array& stop, std::int64_t num, bool endpoint,
                std::optional<DType> d, Loc loc) {

@@ -75,6 +75,9 @@ TEST_CASE("math: ranges") {
   check(arange(3), Array{0, 1, 2});
   check(arange(3, f32), Array{0.f, 1.f, 2.f});
   check(arange(1, 4), Array{1, 2, 3});
+  check(arange(4.), Array{0., 1., 2., 3.});
+  check(jit([](Array x) { return arange(4.) + arange(0., 4.) + arange(0.f, 2.f, 0.5f) + x; })(0.),
+        arange(4.) + arange(0., 4.) + arange(0.f, 2.f, 0.5f));
   check(arange(5, 0, -2), Array{5, 3, 1});
   check(arange(0, 5, 2), Array{0, 2, 4});
   check(arange(1., 2., 0.25), Array{1., 1.25, 1.5, 1.75});
