@@ -58,11 +58,13 @@ Array full_like(const Array& x, const Array& value, std::optional<DType> d, Loc 
 // ---- Ranges
 Array arange(const Array& stop, std::optional<DType> d, Loc loc) {
   need_array(stop, "arange", loc);
-  return arange(lax::convert_element_type(Array(0), stop.dtype(), loc), stop, d, loc);
+  // 0 and 1 stay as they are: converted, they would be unknown under jit.
+  return arange(Array(0), stop, Array(1), d.value_or(stop.dtype()), loc);
 }
 Array arange(const Array& start, const Array& stop, std::optional<DType> d, Loc loc) {
   need_array(start, "arange", loc);
-  return arange(start, stop, lax::convert_element_type(Array(1), start.dtype(), loc), d, loc);
+  need_array(stop, "arange", loc);
+  return arange(start, stop, Array(1), d.value_or(promote_types(start.dtype(), stop.dtype())), loc);
 }
 Array arange(const Array& start, const Array& stop, const Array& step, std::optional<DType> d,
              Loc loc) {
