@@ -129,6 +129,14 @@ TEMPLATE_TEST_CASE("factorisations", "[lapack]", float, double, std::complex<flo
       orgqr(m, m, k, whole.data(), m, tau.data());
       close<T>(whole.adjoint() * whole, identity<T>(m));
       close<T>(whole.leftCols(k), q);
+      Dense<T> product = identity<T>(m);  // of the reflectors I - tau v v^H, whoever made them
+      for (int i = k; i-- > 0;) {
+        Dense<T> v = f.col(i);
+        v.topRows(i).setZero();
+        v(i) = T(1);
+        product -= tau(i) * (v * (v.adjoint() * product));
+      }
+      close<T>(whole, product);
     }
   }
   SECTION("syevd") {
