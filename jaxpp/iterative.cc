@@ -121,8 +121,10 @@ Array rounding(const Array& real) {
 }
 std::pair<Array, Array> normalized(const Array& x) { return normalized(x, rounding(norm_of(x))); }
 Array with_row(const Array& x, const Array& k, const Array& row) {
-  const Array here = lax::iota(i32, {x.shape(0)}, 0) == k;
-  return where(x.ndim() == 1 ? here : expand_dims(here, -1), row, x);
+  Results at;
+  at.push_back(k);
+  if (x.ndim() == 2) at.push_back(zero_step());
+  return lax::dynamic_update_slice(x, expand_dims(row, 0), args(at));
 }
 Array row_of(const Array& x, const Array& k) { return take(x, k, 0, "clip"); }
 
