@@ -291,40 +291,24 @@ void eig_kernel(Args x, Params params, Array* y) {
   });
 }
 
-// ---- schur, in double precision
-using Complex = std::complex<double>;
-template <class C>
-bool schur_form(Dense<C>& a, Dense<C>& z) {
-  using Solver = std::conditional_t<is_complex_type<C>, Eigen::ComplexSchur<Dense<C>>,
-                                    Eigen::RealSchur<Dense<C>>>;
-  const Solver found(a);
-  if (found.info() != Eigen::Success) return false;
-  a = found.matrixT();
-  z = found.matrixU();
-  return true;
-}
+// ---- schur
 void schur_kernel(Args x, Params, Array* y) {
   const Index n = rows(x[0]);
   by_field(x[0].dtype(), [&](auto t) {
     using T = decltype(t);
-    using C = std::conditional_t<is_complex_type<T>, Complex, double>;
     for_each_matrix(matrices(x[0]), 25 * cube(n), [&](Index i) {
       const T* in = x[0].data<T>() + i * n * n;
       T *upper = y[0].data<T>() + i * n * n, *unitary = y[1].data<T>() + i * n * n;
-      if (n == 0) return;
-      Dense<C> a(n, n), z(n, n);
-      for (Index r = 0; r < n; ++r)
-        for (Index c = 0; c < n; ++c) a(r, c) = C(in[r * n + c]);
-      if (!finite(in, n * n) || !schur_form(a, z)) {
+      Columns<T> a(n, n), z(n, n);
+      a.read(in);
+      if (!finite(in, n * n) || !host::gees(n, a.data.data(), std::max<Index>(n, 1), z.data.data(),
+                                            std::max<Index>(n, 1))) {
         fill_nan(upper, n * n);
         fill_nan(unitary, n * n);
         return;
       }
-      for (Index r = 0; r < n; ++r)
-        for (Index c = 0; c < n; ++c) {
-          upper[r * n + c] = T(a(r, c));
-          unitary[r * n + c] = T(z(r, c));
-        }
+      a.write(upper);
+      z.write(unitary);
     });
   });
 }

@@ -46,6 +46,17 @@ bool EigenSolvers<W>::svd(const Dense<W>& a, Dense<double>& s, Dense<W>& u, Dens
   return true;
 }
 
+template <class W>
+bool EigenSolvers<W>::schur(Dense<W>& a, Dense<W>& z) {
+  using Solver = std::conditional_t<std::is_same_v<W, double>, Eigen::RealSchur<Dense<W>>,
+                                    Eigen::ComplexSchur<Dense<W>>>;
+  const Solver found(a);
+  if (found.info() != Eigen::Success) return false;
+  a = found.matrixT();
+  z = found.matrixU();
+  return true;
+}
+
 template struct EigenSolvers<double>;
 template struct EigenSolvers<std::complex<double>>;
 
