@@ -41,8 +41,10 @@ Array solve_column(const Array& r, const Array& shift, const Array& rhs) {
 }
 Array column(const Array& x, const Array& j) { return take(x, j, -1, "clip"); }
 Array with_column(const Array& x, const Array& j, const Array& c) {
-  const Array here = lax::iota(i64, {x.shape(-1)}, 0) == j;
-  return where(here, expand_dims(c, -1), x);
+  Results at;
+  for (int d = 0; d + 1 < x.ndim(); ++d) at.push_back(Array(std::int64_t(0)));
+  at.push_back(j);
+  return lax::dynamic_update_slice(x, expand_dims(c, -1), args(at));
 }
 Array root_of_triangle(const Array& t) {
   const std::int64_t n = t.shape(-1);
@@ -52,10 +54,9 @@ Array root_of_triangle(const Array& t) {
   return fori_loop(
       0, n,
       [&](Array j, Array r) {
-        // In rows i < j: sum over i <= k < j of r_ik r_kj + r_ij r_jj = t_ij.
+        // In rows i < j: sum over i <= k < j of r_ik r_kj + r_ij r_jj = t_ij.  Columns from j on are still diagonal.
         const Array above = row < j, shift = expand_dims(column(roots, j), -1);
-        const Array x = solve_column(where(above & expand_dims(above, -1), r, diagonal), shift,
-                                     where(above, column(t, j), zeros_like(roots)));
+        const Array x = solve_column(r, shift, where(above, column(t, j), zeros_like(roots)));
         return with_column(r, j, where(above, x, column(diagonal, j)));
       },
       diagonal);
