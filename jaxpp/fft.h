@@ -53,6 +53,22 @@ Array rfft2(const Array& x, const std::optional<Dims>& sizes = {}, const Axes& a
 Array irfft2(const Array& x, const std::optional<Dims>& sizes = {}, const Axes& axes = {-2, -1},
              Norm = Norm::backward, Loc = Loc::current());
 
+/// Cosine transforms of real arrays (of complex ones: of both parts), cropped or filled with zeros to n elements, of type 2 or 3:
+///   2: y[k] = 2 sum over j of x[j] cos(pi k (2 j + 1) / 2 n)
+///   3: y[k] = x[0] + 2 sum over j > 0 of x[j] cos(pi j (2 k + 1) / 2 n)
+/// Each is the other's inverse by 2 n; Norm::ortho makes them orthogonal (elements 0 of type 2's results and of type 3's operands times
+/// 2^-1/2 and 2^1/2 besides), Norm::forward moves the factor 1 / 2 n from idct to dct.
+Array dct(const Array& x, int type = 2, std::optional<std::int64_t> n = {}, int axis = -1,
+          Norm = Norm::backward, Loc = Loc::current());
+/// The inverse of dct of that type.
+Array idct(const Array& x, int type = 2, std::optional<std::int64_t> n = {}, int axis = -1,
+           Norm = Norm::backward, Loc = Loc::current());
+/// Over several axes, chosen as fftn's.
+Array dctn(const Array& x, int type = 2, const std::optional<Dims>& sizes = {},
+           const Axes& axes = Axes::every(), Norm = Norm::backward, Loc = Loc::current());
+Array idctn(const Array& x, int type = 2, const std::optional<Dims>& sizes = {},
+            const Axes& axes = Axes::every(), Norm = Norm::backward, Loc = Loc::current());
+
 /// The frequencies of fft's results, for samples d apart: [0, 1, ..., -2, -1] / (n d).
 Array fftfreq(std::int64_t n, double d = 1, DType = default_dtype(), Loc = Loc::current());
 /// Of rfft's results: [0, 1, ..., n / 2] / (n d).

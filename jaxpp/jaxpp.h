@@ -27,6 +27,7 @@
 //   custom_jvp, custom_vjp, checkpoint       // own derivatives; recomputation       custom.h
 //   std::cout << make_jaxpr(grad(f))(x);     // the program behind a function        make_jaxpr.h
 //   check_grads(f, x);                       // against finite differences           check_grads.h
+//   linalg::cg(a, b), linalg::lu_solve(f, b), signal::fftconvolve(x, y)  // iterative.h, linalg_factors.h, signal.h
 //   set_num_threads(4)                       // one pool; the same bits for any number  threads.h
 //   random::normal(random::key(0), {3})      // and linalg::, fft::, nn::, optim::, debug::, lax::
 //
@@ -45,11 +46,13 @@
 #include "jaxpp/fft.h"
 #include "jaxpp/grad.h"
 #include "jaxpp/implicit.h"
+#include "jaxpp/iterative.h"
 #include "jaxpp/jacobian.h"
 #include "jaxpp/jit.h"
 #include "jaxpp/jvp.h"
 #include "jaxpp/lax.h"
 #include "jaxpp/linalg.h"
+#include "jaxpp/linalg_factors.h"
 #include "jaxpp/make_jaxpr.h"
 #include "jaxpp/math.h"
 #include "jaxpp/nested.h"
@@ -58,6 +61,8 @@
 #include "jaxpp/polynomial.h"
 #include "jaxpp/random.h"
 #include "jaxpp/segment.h"
+#include "jaxpp/signal.h"
+#include "jaxpp/special_matrices.h"
 #include "jaxpp/statistics.h"
 #include "jaxpp/threads.h"
 #include "jaxpp/tree.h"

@@ -3,32 +3,33 @@
 // With F the factors of A (P A = L U):  d(A^-1 b) = F^-1 (db - dA x),  d log|det A| = tr(F^-1 dA).  So solve, slogdet and
 // det carry their own derivative rule, which factors once and is itself made of differentiable steps.
 #include "jaxpp/linalg.h"
-#include <cmath>
 #include "jaxpp/core/trace.h"
 #include "jaxpp/core/user_functions.h"
 #include "jaxpp/lax.h"
+#include "jaxpp/linalg_internal.h"
 #include "jaxpp/ops/linalg.h"
 
 namespace jaxpp::linalg {
 using namespace internal;
-namespace {
-using internal::CustomRule;
 
-[[noreturn]] void linalg_error(const std::string& what, Loc loc, const char* remedy = "") {
+[[noreturn]] void linalg_error(const std::string& what, Loc loc, const char* remedy) {
   internal::fail<TypeError>("linalg::" + what, loc, "E54", remedy);
 }
-Array factorable(const char* op, const Array& a, Loc loc) {
-  if (!a.defined() || a.ndim() < 2 || a.shape(-1) != a.shape(-2))
-    linalg_error(std::string(op) + ": needs square matrices" +
+Array matrix(const char* op, const Array& a, bool square, Loc loc) {
+  if (!a.defined() || a.ndim() < 2 || (square && a.shape(-1) != a.shape(-2)))
+    linalg_error(std::string(op) + ": needs " + (square ? "square " : "") + "matrices" +
                      (a.defined() ? ", not " + a.type()->str() : "") + ".",
                  loc);
   const DType d = internal::to_inexact(a.dtype());
   return a.astype(width(d) == 2 ? f32 : d, loc);  // halves are computed in f32
 }
-Array adjoint(const Array& a, Loc loc) {
-  const Array t = swapaxes(a, -1, -2, loc);
-  return is_complex(a.dtype()) ? conj(t, loc) : t;
+Array adjoint(const Array& a) {
+  const Array t = swapaxes(a, -1, -2);
+  return is_complex(a.dtype()) ? conj(t) : t;
 }
+
+namespace {
+using internal::CustomRule;
 
 // P A = L U
 struct Factors {
@@ -169,7 +170,7 @@ Array small_det(const Array& a, std::int64_t n) {
 }  // namespace
 
 Array solve(const Array& a, const Array& b, Loc loc) {
-  const Array square = factorable("solve", a, loc);
+  const Array square = matrix("solve", a, true, loc);
   const bool vector = b.defined() && b.ndim() == 1;
   if (!b.defined() || b.ndim() == 0 || b.shape(vector ? -1 : -2) != a.shape(-1))
     linalg_error("solve: the right-hand side" +
@@ -181,11 +182,11 @@ Array solve(const Array& a, const Array& b, Loc loc) {
   return vector ? squeeze(result, -1, loc) : result;
 }
 Array inv(const Array& a, Loc loc) {
-  const Array square = factorable("inv", a, loc);
+  const Array square = matrix("inv", a, true, loc);
   return solve_matrices(square, eye(a.shape(-1), square.dtype(), loc), loc);
 }
 Array det(const Array& a, Loc loc) {
-  const Array square = factorable("det", a, loc);
+  const Array square = matrix("det", a, true, loc);
   const std::int64_t n = a.shape(-1);
   if (n == 0) return ones(Shape(a.shape().begin(), a.shape().end() - 2), square.dtype(), loc);
   if (n <= 3) return small_det(square, n);
@@ -194,77 +195,15 @@ Array det(const Array& a, Loc loc) {
   return y[0];
 }
 SignAndLogdet slogdet(const Array& a, Loc loc) {
-  const Array square = factorable("slogdet", a, loc);
+  const Array square = matrix("slogdet", a, true, loc);
   Results y;
   run(slogdet_rule(), {&square, 1}, y);
   return {y[0], y[1]};
 }
 Array cholesky(const Array& a, bool upper, Loc loc) {
-  const Array square = factorable("cholesky", a, loc);
-  const Array l = lax::cholesky((square + adjoint(square, loc)) / 2, loc);
-  return upper ? adjoint(l, loc) : l;
-}
-
-Order::Order(const char* name, Loc loc) : kind(frobenius) {
-  if (std::string_view(name) != "fro")
-    linalg_error(std::string("norm: no order \"") + name + "\".", loc,
-                 "It is a number, \"fro\", or None.");
-}
-namespace {
-Array root_of_squares(const Array& x, const Axes& axes, bool keepdims) {
-  return sqrt(
-      sum(is_complex(x.dtype()) ? square(real(x)) + square(imag(x)) : square(x), axes, keepdims));
-}
-Array vector_norm(const Array& x, double p, const Axes& axis, bool keepdims) {
-  if (p == 2) return root_of_squares(x, axis, keepdims);
-  const Array size = abs(x);
-  if (std::isinf(p)) return p > 0 ? max(size, axis, keepdims) : min(size, axis, keepdims);
-  if (p == 0) return sum((x != 0).astype(size.dtype()), axis, keepdims);
-  if (p == 1) return sum(size, axis, keepdims);
-  return pow(sum(pow(size, p), axis, keepdims), 1 / p);
-}
-Array matrix_norm(const Array& x, double p, std::int64_t row, std::int64_t col, bool keepdims,
-                  Loc loc) {
-  const bool columns = std::abs(p) == 1;
-  if (!columns && !std::isinf(p))
-    linalg_error("norm: the order " + std::to_string(p) + " of a matrix is not known.", loc,
-                 "Orders are 1, -1, INFINITY, -INFINITY and \"fro\".");
-  const Array sums = sum(abs(x), columns ? row : col, true);
-  const Array y =
-      p > 0 ? max(sums, columns ? col : row, true) : min(sums, columns ? col : row, true);
-  return keepdims ? y : squeeze(y, Dims{row, col}, loc);
-}
-}  // namespace
-Array norm(const Array& a, Order order, const Axes& axes, bool keepdims, Loc loc) {
-  if (!a.defined()) linalg_error("norm: the array is null.", loc);
-  const Array x = a.astype(internal::to_inexact(a.dtype()), loc);
-  if (order.kind == Order::usual && (axes.all() || axes.values().size() <= 2))
-    return root_of_squares(x, axes, keepdims);
-  Dims which;
-  if (axes.all())
-    for (int i = 0; i < x.ndim(); ++i) which.push_back(i);
-  else
-    which = axes.values();
-  for (auto& axis : which) {
-    if (axis < -x.ndim() || axis >= x.ndim())
-      linalg_error(
-          "norm: axis " + std::to_string(axis) + " is out of range for " + x.type()->str() + ".",
-          loc);
-    if (axis < 0) axis += x.ndim();
-  }
-  if (which.size() == 1) {
-    if (order.kind == Order::frobenius)
-      linalg_error("norm: \"fro\" is a norm of matrices, not of vectors.", loc);
-    return vector_norm(x, order.p, which[0], keepdims);
-  }
-  if (which.size() != 2 || which[0] == which[1])
-    linalg_error("norm: needs one axis, or two different ones, not " + to_string(which) + ".", loc);
-  if (order.kind != Order::number) return root_of_squares(x, axes, keepdims);
-  return matrix_norm(x, order.p, which[0], which[1], keepdims, loc);
-}
-Array matmul(const Array& x, const Array& y, Loc loc) { return jaxpp::matmul(x, y, loc); }
-Array trace(const Array& x, std::int64_t offset, Loc loc) {
-  return jaxpp::trace(x, offset, -2, -1, loc);
+  const Array square = matrix("cholesky", a, true, loc);
+  const Array l = lax::cholesky((square + adjoint(square)) / 2, loc);
+  return upper ? adjoint(l) : l;
 }
 
 }  // namespace jaxpp::linalg

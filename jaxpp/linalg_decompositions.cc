@@ -9,27 +9,13 @@
 #include "jaxpp/core/user_functions.h"
 #include "jaxpp/lax.h"
 #include "jaxpp/linalg.h"
-#include "jaxpp/math_internal.h"
+#include "jaxpp/linalg_factors.h"
+#include "jaxpp/linalg_internal.h"
+#include "jaxpp/ops/rules.h"
 
 namespace jaxpp::linalg {
 using namespace internal;
 namespace {
-[[noreturn]] void linalg_error(const std::string& what, Loc loc, const char* remedy = "") {
-  internal::fail<TypeError>("linalg::" + what, loc, "E54", remedy);
-}
-// Matrices of a type that can be decomposed.
-Array matrix(const char* op, const Array& a, bool square, Loc loc) {
-  if (!a.defined() || a.ndim() < 2 || (square && a.shape(-1) != a.shape(-2)))
-    linalg_error(std::string(op) + ": needs " + (square ? "square " : "") + "matrices" +
-                     (a.defined() ? ", not " + a.type()->str() : "") + ".",
-                 loc);
-  const DType d = internal::to_inexact(a.dtype());
-  return a.astype(width(d) == 2 ? f32 : d, loc);  // halves are computed in f32
-}
-Array adjoint(const Array& a) {
-  const Array t = swapaxes(a, -1, -2);
-  return is_complex(a.dtype()) ? conj(t) : t;
-}
 Array hermitian(const char* op, const Array& a, Loc loc) {
   const Array x = matrix(op, a, true, loc);
   return (x + adjoint(x)) / 2;
@@ -38,26 +24,43 @@ double epsilon(DType d) {
   return real_of(d) == f64 ? std::numeric_limits<double>::epsilon()
                            : double(std::numeric_limits<float>::epsilon());
 }
+double rounding_of(const Array& a) {
+  return double(std::max(a.shape(-1), a.shape(-2))) * epsilon(a.dtype());
+}
 // Which singular values count: s[..., k] > rcond max(s).
-Array significant(const Array& s, const Array& a, std::optional<double> rcond) {
-  const double usual = 10 * double(std::max(a.shape(-1), a.shape(-2))) * epsilon(a.dtype());
-  return s > max(s, -1, true) * rcond.value_or(usual);
+Array significant(const Array& s, double rcond) {
+  return s.shape(-1) == 0 ? s > 0. : s > max(s, -1, true) * rcond;
 }
-Array pseudo_inverse(const Array& a, std::optional<double> rcond) {
+// By eigh: the singular values are the moduli of the eigenvalues.
+SVD hermitian_svd(const Array& a) {
+  const auto [v, w] = lax::eigh(a, {});
+  const Array order = argsort(abs(w), -1, true);
+  const Array u = take_along_axis(v, expand_dims(order, -2), -1),
+              values = take_along_axis(w, order, -1);
+  const Array sign = where(values < 0, -ones_like(values), ones_like(values));
+  return {u, abs(values), adjoint(u * expand_dims(sign, -2).astype(u.dtype()))};
+}
+Array pseudo_inverse(const Array& a, std::optional<double> rcond, bool hermitian) {
   if (a.shape(-1) == 0 || a.shape(-2) == 0) return swapaxes(a, -1, -2);
-  const std::vector<Array> f = lax::svd(a, {true, false, {}});  // s, u, vh
-  const Array kept = significant(f[0], a, rcond), one = ones_like(f[0]),
-              inverse = where(kept, one / where(kept, f[0], one), zeros_like(one));
-  return jaxpp::matmul(adjoint(f[2]) * expand_dims(inverse, -2).astype(a.dtype()), adjoint(f[1]));
+  SVD f;
+  if (hermitian) {
+    f = hermitian_svd(a);
+  } else {
+    const std::vector<Array> of = lax::svd(a, {true, false, {}});
+    f = {of[1], of[0], of[2]};
+  }
+  const Array kept = significant(f.s, rcond.value_or(10 * rounding_of(a))), one = ones_like(f.s),
+              inverse = where(kept, one / where(kept, f.s, one), zeros_like(one));
+  return jaxpp::matmul(adjoint(f.vh) * expand_dims(inverse, -2).astype(a.dtype()), adjoint(f.u));
 }
-CustomPtr pinv_rule(std::optional<double> rcond) {
+CustomPtr pinv_rule(std::optional<double> rcond, bool hermitian) {
   return std::make_shared<const CustomRule>(CustomRule{
       .name = "pinv",
-      .call = [rcond](Args x, Results& y) { y.push_back(pseudo_inverse(x[0], rcond)); },
+      .call = [=](Args x, Results& y) { y.push_back(pseudo_inverse(x[0], rcond, hermitian)); },
       .jvp =
-          [rcond](Args x, Args dx, Results& y, Results& dy) {
+          [=](Args x, Args dx, Results& y, Results& dy) {
             Results value;
-            internal::custom_call(pinv_rule(rcond), x.first(1), value);
+            internal::custom_call(pinv_rule(rcond, hermitian), x.first(1), value);
             const Array &a = x[0], &da = dx[0], p = value[0], dah = adjoint(da), ph = adjoint(p);
             const Array left = eye(a.shape(-2), a.dtype()) - jaxpp::matmul(a, p),
                         right = eye(a.shape(-1), a.dtype()) - jaxpp::matmul(p, a);
@@ -83,31 +86,46 @@ Eigensystem eigh(const Array& a, Loc loc) {
   return {w, v};
 }
 Array eigvalsh(const Array& a, Loc loc) { return eigh(a, loc).w; }
-Eigensystem eig(const Array& a, Loc loc) {
+QR qr(const Array& a, const char* mode, Loc loc) {
+  const std::string_view which = mode;
+  if (which == "reduced") return qr(a, false, loc);
+  if (which == "complete") return qr(a, true, loc);
+  if (which == "r") return {Array(), qr(a, false, loc).r};
+  if (which != "raw")
+    linalg_error("qr: no mode \"" + std::string(which) + "\".", loc,
+                 "It is \"reduced\", \"complete\", \"r\" or \"raw\".");
   const UserLine line(loc);
-  const std::vector<Array> f = lax::eig(matrix("eig", a, true, loc), {false, true, false}, loc);
+  const auto [reflectors, taus] = lax::geqrf(matrix("qr", a, false, loc), loc);
+  return {swapaxes(reflectors, -1, -2), taus};
+}
+Eigensystem eig(const Array& a, bool eigvec_derivs, Loc loc) {
+  const UserLine line(loc);
+  const std::vector<Array> f =
+      lax::eig(matrix("eig", a, true, loc), {false, true, eigvec_derivs}, loc);
   return {f[0], f[1]};
 }
 Array eigvals(const Array& a, Loc loc) {
   const UserLine line(loc);
   return lax::eig(matrix("eigvals", a, true, loc), {false, false, false}, loc)[0];
 }
-SVD svd(const Array& a, bool full_matrices, Loc loc) {
+SVD svd(const Array& a, bool full_matrices, bool hermitian, Loc loc) {
   const UserLine line(loc);
+  if (hermitian) return hermitian_svd(linalg::hermitian("svd", a, loc));
   const std::vector<Array> f =
       lax::svd(matrix("svd", a, false, loc), {true, full_matrices, {}}, loc);
   return {f[1], f[0], f[2]};
 }
-Array svdvals(const Array& a, Loc loc) {
+Array svdvals(const Array& a, bool hermitian, Loc loc) {
   const UserLine line(loc);
+  if (hermitian) return hermitian_svd(linalg::hermitian("svdvals", a, loc)).s;
   return lax::svd(matrix("svdvals", a, false, loc), {false, false, {}}, loc)[0];
 }
 
-Array pinv(const Array& a, std::optional<double> rcond, Loc loc) {
+Array pinv(const Array& a, std::optional<double> rcond, bool hermitian, Loc loc) {
   const UserLine line(loc);
-  const Array x = matrix("pinv", a, false, loc);
+  const Array x = hermitian ? linalg::hermitian("pinv", a, loc) : matrix("pinv", a, false, loc);
   Results y;
-  internal::custom_call(pinv_rule(rcond), {&x, 1}, y);
+  internal::custom_call(pinv_rule(rcond, hermitian), {&x, 1}, y);
   return y[0];
 }
 LeastSquares lstsq(const Array& a, const Array& b, std::optional<double> rcond, Loc loc) {
@@ -120,25 +138,33 @@ LeastSquares lstsq(const Array& a, const Array& b, std::optional<double> rcond, 
                  loc, "They are a matrix [m, n] and a vector [m] or a matrix [m, k].");
   const auto [x, y] = internal::promote(square, b, loc);
   const Array rhs = vector ? expand_dims(y, -1) : y;
-  const Array solution = jaxpp::matmul(pinv(x, rcond, loc), rhs);
-  const Array error = abs(jaxpp::matmul(x, solution) - rhs), s = svdvals(x, loc);
-  const Array rank = sum(significant(s, x, rcond), -1).astype(i32);
+  const double least = rcond.value_or(rounding_of(x));
+  const Array solution = jaxpp::matmul(pinv(x, least, false, loc), rhs);
+  const Array error = abs(jaxpp::matmul(x, solution) - rhs), s = svdvals(x, false, loc);
+  const Array rank = sum(significant(s, least), -1).astype(i32);
   return {vector ? squeeze(solution, -1) : solution, sum(error * error, 0), rank, s};
 }
-Array matrix_rank(const Array& a, std::optional<double> rcond, Loc loc) {
+Array matrix_rank(const Array& a, std::optional<double> rcond, bool hermitian, Loc loc) {
   const UserLine line(loc);
   const Array x = matrix("matrix_rank", a, false, loc);
-  return sum(significant(svdvals(x, loc), x, rcond), -1).astype(i32);
+  return sum(significant(svdvals(x, hermitian, loc), rcond.value_or(rounding_of(x))), -1)
+      .astype(i32);
 }
 Array cond(const Array& a, Order order, Loc loc) {
   const UserLine line(loc);
   const bool spectral =
       order.kind == Order::usual || (order.kind == Order::number && std::abs(order.p) == 2);
   const Array x = matrix("cond", a, !spectral, loc);
-  if (!spectral)
-    return norm(x, order, {-2, -1}, false, loc) * norm(inv(x, loc), order, {-2, -1}, false, loc);
-  const Array s = svdvals(x, loc), greatest = max(s, -1), least = min(s, -1);
-  return order.kind == Order::number && order.p < 0 ? least / greatest : greatest / least;
+  if (x.shape(-1) == 0 || x.shape(-2) == 0)
+    linalg_error("cond: " + a.type()->str() + " has no elements in its matrices.", loc);
+  if (spectral) {
+    const Array s = svdvals(x, false, loc), greatest = max(s, -1), least = min(s, -1);
+    if (order.kind != Order::number || order.p > 0) return greatest / least;
+    return where(greatest == 0, INFINITY, least / greatest);
+  }
+  const Array y =
+      norm(x, order, {-2, -1}, false, loc) * norm(inv(x, loc), order, {-2, -1}, false, loc);
+  return where(isnan(y) & !any(isnan(x), {-2, -1}), INFINITY, y);
 }
 Array matrix_power(const Array& a, std::int64_t n, Loc loc) {
   const UserLine line(loc);
@@ -152,7 +178,7 @@ Array matrix_power(const Array& a, std::int64_t n, Loc loc) {
   }
   return y;
 }
-Array expm(const Array& a, Loc loc) {
+Array expm(const Array& a, bool upper_triangular, int max_squarings, Loc loc) {
   const UserLine line(loc);
   const Array x = matrix("expm", a, true, loc);
   if (x.size() == 0) return x;
@@ -176,7 +202,7 @@ Array expm(const Array& a, Loc loc) {
   const std::span<const double> c =
       wide ? std::span<const double>(c13) : std::span<const double>(c7);
   const double limit = wide ? 5.371920351148152 : 3.925724783138660;
-  constexpr int most = 16;
+  const int most = max_squarings;
   const Array size = lax::stop_gradient(max(sum(abs(x), -2), -1));
   const Array squarings = clip(ceil(log2(maximum(size / limit, 1.))), 0., double(most)),
               scale = expand_dims(exp2(-squarings), {-1, -2}).astype(x.dtype());
@@ -188,12 +214,49 @@ Array expm(const Array& a, Loc loc) {
     if (k + 2 < c.size()) power = jaxpp::matmul(power, b2);
   }
   odd = jaxpp::matmul(b, odd);
-  Array y = solve(even - odd, even + odd, loc);
+  Array y = upper_triangular
+                ? lax::triangular_solve(even - odd, even + odd, {.left_side = true}, loc)
+                : solve(even - odd, even + odd, loc);
   for (int k = 0; k < most; ++k)
     y = where(expand_dims(squarings, {-1, -2}) > double(k), jaxpp::matmul(y, y), y);
   // Beyond that many squarings the result is out of range.
   return where(expand_dims(size, {-1, -2}) <= limit * std::exp2(most), y,
                full_like(y, std::numeric_limits<double>::quiet_NaN()));
+}
+Array tensorinv(const Array& a, int ind, Loc loc) {
+  const UserLine line(loc);
+  need_array(a, "linalg::tensorinv", loc);
+  if (ind < 1 || ind > a.ndim())
+    linalg_error("tensorinv: ind must be an axis of " + a.type()->str() + ", counted from 1, not " +
+                     std::to_string(ind) + ".",
+                 loc);
+  const Shape before(a.shape().begin(), a.shape().begin() + ind),
+      after(a.shape().begin() + ind, a.shape().end());
+  const std::int64_t n = make_type(a.dtype(), before)->size;
+  if (n != make_type(a.dtype(), after)->size)
+    linalg_error("tensorinv: the first " + std::to_string(ind) + " axes of " + a.type()->str() +
+                     " have not as many elements as the others.",
+                 loc);
+  Shape result = after;
+  result.append(before.begin(), before.end());
+  return inv(a.reshape({n, n}), loc).reshape(result);
+}
+Array tensorsolve(const Array& a0, const Array& b, const Dims& axes, Loc loc) {
+  const UserLine line(loc);
+  need_array(a0, "linalg::tensorsolve", loc);
+  need_array(b, "linalg::tensorsolve", loc);
+  Dims moved;
+  for (auto axis : axes) moved.push_back(axis_of(axis, a0, "linalg::tensorsolve", loc));
+  Dims order = without(std::size_t(a0.ndim()), moved);
+  order.append(moved.begin(), moved.end());
+  const Array a = jaxpp::transpose(a0, order, loc);
+  const auto split = a.shape().begin() + std::min(a.ndim(), b.ndim());
+  const Shape rows(a.shape().begin(), split), result(split, a.shape().end());
+  if (rows != b.shape() || make_type(a.dtype(), result)->size != b.size())
+    linalg_error("tensorsolve: " + a.type()->str() + " (after the axes were moved) does not fit " +
+                     b.type()->str() + ".",
+                 loc, "It has the axes of b first, then others with as many elements.");
+  return solve(a.reshape({b.size(), b.size()}), ravel(b), loc).reshape(result);
 }
 namespace {
 // Which product of x[i..j] comes last, for every i <= j, by dynamic programming.

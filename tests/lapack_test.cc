@@ -129,6 +129,25 @@ TEMPLATE_TEST_CASE("factorisations", "[lapack]", float, double, std::complex<flo
       orgqr(m, m, k, whole.data(), m, tau.data());
       close<T>(whole.adjoint() * whole, identity<T>(m));
       close<T>(whole.leftCols(k), q);
+      Dense<T> product = identity<T>(m);  // of the reflectors I - tau v v^H, whoever made them
+      for (int i = k; i-- > 0;) {
+        Dense<T> v = f.col(i);
+        v.topRows(i).setZero();
+        v(i) = T(1);
+        product -= tau(i) * (v * (v.adjoint() * product));
+      }
+      close<T>(whole, product);
+    }
+  }
+  SECTION("gees") {
+    for (const int n : {1, 2, 40}) {
+      const Dense<T> a = random<T>(n, n, 9);
+      Dense<T> t = a, z(n, n);
+      REQUIRE(gees(n, t.data(), n, z.data(), n));
+      close<T>(z * t * z.adjoint(), a);
+      close<T>(z.adjoint() * z, identity<T>(n));
+      for (int i = 0; i < n; ++i)
+        for (int j = 0; j + (is_complex_v<T> ? 0 : 1) < i; ++j) CHECK(std::abs(t(i, j)) == 0);
     }
   }
   SECTION("syevd") {

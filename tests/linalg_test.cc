@@ -198,8 +198,7 @@ TEST_CASE("linalg: bad input") {
   CHECK_THROWS_AS(linalg::det(Array{1., 2.}), TypeError);
   CHECK_THROWS_AS(linalg::solve(s, Array{1., 2., 3.}), TypeError);
   CHECK_THROWS_AS(linalg::solve(s, Array(1.)), TypeError);
-  CHECK_THROWS_AS(linalg::norm(m, 2), TypeError);
-  CHECK_THROWS_AS(linalg::norm(m, "nuc"), TypeError);
+  CHECK_THROWS_AS(linalg::norm(m, "nuclear"), TypeError);
   CHECK_THROWS_AS(linalg::norm(m, 1, 2), TypeError);
   CHECK_THROWS_AS(linalg::norm(ones({2, 2, 2}), 1), TypeError);
   CHECK_THROWS_AS(lax::cholesky(m), TypeError);

@@ -84,6 +84,9 @@ TEST_CASE("math: ranges") {
   check(arange(2.5), Array{0., 1., 2.});
   CHECK(arange(3, 0).shape() == Shape{0});
   CHECK(arange(A.size()).dtype() == i64);
+  check(
+      jit([](Array x) { return x + arange(std::int64_t(3)) + arange(1., 4.); })(Array{1., 1., 1.}),
+      {2., 4., 6.});
   check_fails([] { arange(0, 1, 0); }, "the step is 0");
   check_fails([] { arange(0., kInf); }, "not a finite number");
   check(linspace(0., 1., 5), Array{0., 0.25, 0.5, 0.75, 1.});

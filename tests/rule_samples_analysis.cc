@@ -2,6 +2,7 @@
 #include <algorithm>
 #include "jaxpp/core/jaxpr.h"
 #include "jaxpp/lax.h"
+#include "jaxpp/ops/linalg.h"
 #include "jaxpp/ops/primitives.h"
 #include "rule_samples.h"
 
@@ -214,6 +215,9 @@ void decompositions(List& add) {
         add(type, householder_product_p, apply(householder_product_p), arrays({{4, 3}, {2}}, d));
     h.order = 1;
     h.batches = 9;
+    // Neither has a derivative, as in JAX.
+    add(type, geqrf_p, apply(geqrf_p), arrays({{4, 3}}, d)).derivatives = false;
+    add(type, schur_p, apply(schur_p), arrays({{4, 4}}, d)).derivatives = false;
   }
   Options& t = add(
       "", tridiagonal_solve_p,

@@ -1,4 +1,4 @@
-// decomposition_kernels.cc -- qr, householder_product, eigh, svd, eig and tridiagonal_solve, matrix by matrix.
+// decomposition_kernels.cc -- qr, geqrf, householder_product, eigh, svd, eig, schur and tridiagonal_solve, matrix by matrix.
 //
 // LAPACK's layout is columns, ours rows: each matrix is transposed into a work space, factored there (backends/host/lapack.h)
 // and transposed back, which costs little beside the factorization.  Matrices of a batch are divided over the threads.  What
@@ -10,6 +10,7 @@
 #include "backends/host/factor.h"
 #include "backends/host/lapack.h"
 #include "backends/host/pool.h"
+#include "jaxpp/ops/linalg.h"
 
 namespace jaxpp::internal {
 namespace {
@@ -147,6 +148,18 @@ void qr_kernel(Args x, Params params, Array* y) {
     });
   });
 }
+void geqrf_kernel(Args x, Params, Array* y) {
+  const Index m = rows(x[0]), n = cols(x[0]), k = std::min(m, n);
+  by_field(x[0].dtype(), [&](auto t) {
+    using T = decltype(t);
+    for_each_matrix(matrices(x[0]), 2 * double(m) * double(n) * double(k), [&](Index i) {
+      Columns<T> a(m, n);
+      a.read(x[0].data<T>() + i * m * n);
+      host::geqrf(m, n, a.data.data(), std::max<Index>(m, 1), y[1].data<T>() + i * k);
+      a.write(y[0].data<T>() + i * m * n);
+    });
+  });
+}
 void householder_kernel(Args x, Params, Array* y) {
   const Index m = rows(x[0]), n = cols(x[0]), k = x[1].shape().back();
   by_field(x[0].dtype(), [&](auto t) {
@@ -278,6 +291,28 @@ void eig_kernel(Args x, Params params, Array* y) {
   });
 }
 
+// ---- schur
+void schur_kernel(Args x, Params, Array* y) {
+  const Index n = rows(x[0]);
+  by_field(x[0].dtype(), [&](auto t) {
+    using T = decltype(t);
+    for_each_matrix(matrices(x[0]), 25 * cube(n), [&](Index i) {
+      const T* in = x[0].data<T>() + i * n * n;
+      T *upper = y[0].data<T>() + i * n * n, *unitary = y[1].data<T>() + i * n * n;
+      Columns<T> a(n, n), z(n, n);
+      a.read(in);
+      if (!finite(in, n * n) || !host::gees(n, a.data.data(), std::max<Index>(n, 1), z.data.data(),
+                                            std::max<Index>(n, 1))) {
+        fill_nan(upper, n * n);
+        fill_nan(unitary, n * n);
+        return;
+      }
+      a.write(upper);
+      z.write(unitary);
+    });
+  });
+}
+
 // ---- tridiagonal_solve: elimination with exchanges of neighbouring rows
 template <class T>
 void solve_tridiagonal(const T* dl, const T* d, const T* du, T* b, Index n, Index m) {
@@ -325,10 +360,12 @@ void tridiagonal_kernel(Args x, Params, Array* y) {
 
 void install_decomposition_kernels() {
   install<qr_kernel>(qr_p);
+  install<geqrf_kernel>(geqrf_p);
   install<householder_kernel>(householder_product_p);
   install<eigh_kernel>(eigh_p);
   install<svd_kernel>(svd_p);
   install<eig_kernel>(eig_p);
+  install<schur_kernel>(schur_p);
   install<tridiagonal_kernel>(tridiagonal_solve_p);
 }
 

@@ -257,6 +257,47 @@ bool gesdd(Vectors vectors, std::int64_t m, std::int64_t n, T* a, std::int64_t l
   return true;
 }
 
+template <class T>
+bool gees(std::int64_t n, T* a, std::int64_t lda, T* z, std::int64_t ldz) {
+  if (n == 0) return true;
+  if (const auto* l = lapack_for<T>(n, lda, ldz); l && l->gees) {
+    using R = Real<T>;
+    using Int = const int*;
+    const int size = int(n), stride = int(lda), z_stride = int(ldz);
+    int info = 0, selected = 0;
+    T first{};
+    std::vector<T> values(static_cast<std::size_t>(n));
+    std::vector<R> reals(static_cast<std::size_t>(n));  // imaginary parts of them, or work space
+    if constexpr (is_complex_v<T>) {
+      using F = void (*)(const char*, const char*, void*, Int, T*, Int, int*, T*, T*, Int, T*, Int,
+                         R*, int*, int*, std::size_t, std::size_t);
+      const auto routine = reinterpret_cast<F>(l->gees);
+      routine("V", "N", nullptr, &size, a, &stride, &selected, values.data(), z, &z_stride, &first,
+              &kAsk, reals.data(), nullptr, &info, 1, 1);
+      const int length = said(first);
+      std::vector<T> work(static_cast<std::size_t>(length));
+      routine("V", "N", nullptr, &size, a, &stride, &selected, values.data(), z, &z_stride,
+              work.data(), &length, reals.data(), nullptr, &info, 1, 1);
+    } else {
+      using F = void (*)(const char*, const char*, void*, Int, T*, Int, int*, T*, T*, T*, Int, T*,
+                         Int, int*, int*, std::size_t, std::size_t);
+      const auto routine = reinterpret_cast<F>(l->gees);
+      routine("V", "N", nullptr, &size, a, &stride, &selected, values.data(), reals.data(), z,
+              &z_stride, &first, &kAsk, nullptr, &info, 1, 1);
+      const int length = said(first);
+      std::vector<T> work(static_cast<std::size_t>(length));
+      routine("V", "N", nullptr, &size, a, &stride, &selected, values.data(), reals.data(), z,
+              &z_stride, work.data(), &length, nullptr, &info, 1, 1);
+    }
+    return info == 0;
+  }
+  Dense<Wide<T>> matrix = wide(a, n, n, lda), vectors;
+  if (!EigenSolvers<Wide<T>>::schur(matrix, vectors)) return false;
+  store(matrix, a, lda);
+  store(vectors, z, ldz);
+  return true;
+}
+
 #define JAXPP_INSTANTIATE(T)                                                                       \
   template bool potrf(bool, std::int64_t, T*, std::int64_t);                                       \
   template void getrf(std::int64_t, std::int64_t, T*, std::int64_t, std::int32_t*);                \
@@ -266,7 +307,8 @@ bool gesdd(Vectors vectors, std::int64_t m, std::int64_t n, T* a, std::int64_t l
   template void orgqr(std::int64_t, std::int64_t, std::int64_t, T*, std::int64_t, const T*);       \
   template bool syevd(bool, bool, std::int64_t, T*, std::int64_t, Real<T>*);                       \
   template bool gesdd(Vectors, std::int64_t, std::int64_t, T*, std::int64_t, Real<T>*, T*,         \
-                      std::int64_t, T*, std::int64_t);
+                      std::int64_t, T*, std::int64_t);                                             \
+  template bool gees(std::int64_t, T*, std::int64_t, T*, std::int64_t);
 JAXPP_INSTANTIATE(float)
 JAXPP_INSTANTIATE(double)
 JAXPP_INSTANTIATE(std::complex<float>)

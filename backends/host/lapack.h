@@ -48,4 +48,9 @@ template <class T>
 bool gesdd(Vectors vectors, std::int64_t m, std::int64_t n, T* a, std::int64_t lda, Real<T>* s,
            T* u, std::int64_t ldu, T* vh, std::int64_t ldvh);
 
+/// a = z t z^H of a square matrix with a unitary z; a becomes t, an upper triangle (of a real matrix: with 2 x 2 blocks on the
+/// diagonal for pairs of complex eigenvalues).  False if the iteration does not converge; a must be finite.
+template <class T>
+bool gees(std::int64_t n, T* a, std::int64_t lda, T* z, std::int64_t ldz);
+
 }  // namespace jaxpp::host

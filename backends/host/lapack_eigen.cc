@@ -10,13 +10,13 @@ void EigenSolvers<W>::qr(Dense<W>& a, Dense<W>& tau) {
   using Column = Eigen::Matrix<W, Eigen::Dynamic, 1>;
   Column coefficients(std::min(a.rows(), a.cols()));
   Eigen::internal::householder_qr_inplace_blocked<Dense<W>, Column>::run(a, coefficients);
-  tau = coefficients;
+  tau = coefficients.conjugate();  // Eigen means the adjoint of a reflector
 }
 template <class W>
 Dense<W> EigenSolvers<W>::q(const Dense<W>& a, const Dense<W>& tau, std::int64_t columns) {
-  // A reflector is I - tau v v^H; Eigen's sequence conjugates the coefficients that it is given.
+  // A reflector is I - tau v v^H, in Eigen's sequence too.
   using Column = Eigen::Matrix<W, Eigen::Dynamic, 1>;
-  const Column coefficients = tau.col(0).conjugate();
+  const Column coefficients = tau.col(0);
   Dense<W> q = Dense<W>::Identity(a.rows(), columns);
   q.applyOnTheLeft(Eigen::householderSequence(a, coefficients));
   return q;
@@ -43,6 +43,17 @@ bool EigenSolvers<W>::svd(const Dense<W>& a, Dense<double>& s, Dense<W>& u, Dens
     u = found.matrixU();
     v = found.matrixV();
   }
+  return true;
+}
+
+template <class W>
+bool EigenSolvers<W>::schur(Dense<W>& a, Dense<W>& z) {
+  using Solver = std::conditional_t<std::is_same_v<W, double>, Eigen::RealSchur<Dense<W>>,
+                                    Eigen::ComplexSchur<Dense<W>>>;
+  const Solver found(a);
+  if (found.info() != Eigen::Success) return false;
+  a = found.matrixT();
+  z = found.matrixU();
   return true;
 }
 

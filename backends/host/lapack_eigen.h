@@ -21,6 +21,8 @@ struct EigenSolvers {
   /// u and v of all columns (full) or of min(m, n); neither if `vectors` is false.
   static bool svd(const Dense<W>& a, Dense<double>& s, Dense<W>& u, Dense<W>& v, bool vectors,
                   bool full);
+  /// As gees: a becomes its triangle, z the vectors.
+  static bool schur(Dense<W>& a, Dense<W>& z);
 };
 extern template struct EigenSolvers<double>;
 extern template struct EigenSolvers<std::complex<double>>;

@@ -144,6 +144,7 @@ const Lapack<T>* lapack() {
     find(l.unmtr, name<T>(c ? "unmtr" : "ormtr"));
     find(l.syevd, name<T>(c ? "heevd" : "syevd"));
     find(l.gesdd, name<T>("gesdd"));
+    find(l.gees, name<T>("gees"));
     return l;
   }();
   const bool whole = blas<T>() && found.potrf && found.getrf && found.geqrf && found.orgqr &&

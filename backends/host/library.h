@@ -66,6 +66,7 @@ struct Lapack {
   // The arguments of complex matrices differ from those of real ones (lapack.cc).
   void* syevd = nullptr;  // heevd
   void* gesdd = nullptr;
+  void* gees = nullptr;  // may be missing
 };
 
 /// Null where there is none.  Throws Error [E58] if JAXPP_BLAS names a file that is no BLAS.

@@ -2,6 +2,7 @@
 // An explicit list: nothing relies on the static initialisers of a static library.
 #include <map>
 #include <mutex>
+#include "jaxpp/ops/linalg.h"
 #include "jaxpp/ops/primitives.h"
 
 namespace jaxpp {
@@ -86,10 +87,12 @@ const Primitive* const kBuiltIn[] = {
     &lu_p,
     &lu_pivots_to_permutation_p,
     &qr_p,
+    &geqrf_p,
     &householder_product_p,
     &eigh_p,
     &svd_p,
     &eig_p,
+    &schur_p,
     &tridiagonal_solve_p,
     &threefry2x32_p,
     &rng_bit_generator_p,

@@ -2,6 +2,7 @@
 // before its shape rule looks at operands that are not there.
 #include <unordered_map>
 #include "jaxpp/core/check.h"
+#include "jaxpp/ops/linalg.h"
 #include "jaxpp/ops/primitives.h"
 
 namespace jaxpp::internal {
@@ -78,6 +79,8 @@ const std::unordered_map<const Primitive*, OperandRange>& table() {
       {&triangular_solve_p, {2, 2}},
       {&lu_p, {1, 1}},
       {&lu_pivots_to_permutation_p, {1, 1}},
+      {&geqrf_p, {1, 1}},
+      {&schur_p, {1, 1}},
       {&threefry2x32_p, {4, 4}},
       {&rng_bit_generator_p, {1, 1}},
       {&cond_p, {1, kAny}},
