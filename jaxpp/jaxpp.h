@@ -27,7 +27,10 @@
 //   custom_jvp, custom_vjp, checkpoint       // own derivatives; recomputation       custom.h
 //   std::cout << make_jaxpr(grad(f))(x);     // the program behind a function        make_jaxpr.h
 //   check_grads(f, x);                       // against finite differences           check_grads.h
+//   auto scope = debug_nans();               // an error at what makes the first NaN core/nan_check.h
+//   grad(safe_gradients(f))(x);              // unselected branches do not poison    safe_gradients.h
 //   set_num_threads(4)                       // one pool; the same bits for any number  threads.h
+//   nn::Dense layer = nn::dense(key, 4, 8);  // nn_layers.h, nn_attention.h, nn_recurrent.h, nn_losses.h
 //   random::normal(random::key(0), {3})      // and linalg::, fft::, nn::, optim::, debug::, lax::
 //
 // Errors are exceptions derived from jaxpp::Error and name the line of the user's expression.
@@ -45,6 +48,7 @@
 #include "jaxpp/fft.h"
 #include "jaxpp/grad.h"
 #include "jaxpp/implicit.h"
+#include "jaxpp/io_callback.h"
 #include "jaxpp/jacobian.h"
 #include "jaxpp/jit.h"
 #include "jaxpp/jvp.h"
@@ -54,9 +58,14 @@
 #include "jaxpp/math.h"
 #include "jaxpp/nested.h"
 #include "jaxpp/nn.h"
+#include "jaxpp/nn_attention.h"
+#include "jaxpp/nn_layers.h"
+#include "jaxpp/nn_losses.h"
+#include "jaxpp/nn_recurrent.h"
 #include "jaxpp/optim.h"
 #include "jaxpp/polynomial.h"
 #include "jaxpp/random.h"
+#include "jaxpp/safe_gradients.h"
 #include "jaxpp/segment.h"
 #include "jaxpp/statistics.h"
 #include "jaxpp/threads.h"
