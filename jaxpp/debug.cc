@@ -2,9 +2,10 @@
 //
 // A format is parsed where print is called, so a bad one is an error at the user's line; elements are formatted where the
 // program runs.
-#include "jaxpp/debug.h"
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
+#include "jaxpp/io_callback.h"
 #include "jaxpp/ops/host_fn.h"
 #include "jaxpp/ops/primitives.h"
 
@@ -119,14 +120,27 @@ std::string formatted(const Array& x, const std::string& spec) {
 
 }  // namespace
 
+namespace {
+std::string filled(const Template& t, Args in) {
+  std::string line;
+  for (auto& f : t.fields) line += f.before + formatted(in[f.operand], f.spec);
+  return line + t.after;
+}
+}  // namespace
 void debug_print(const std::string& format, Args x, Loc loc) {
   auto run = [t = parse(format, x.size(), loc)](Args in, Results&) {
-    std::string line;
-    for (auto& f : t.fields) line += f.before + formatted(in[f.operand], f.spec);
-    line += t.after + '\n';
+    const std::string line = filled(t, in) + '\n';
     std::cout << line << std::flush;  // one write: lines of several threads do not mix
   };
   debug_callback_flat(std::make_shared<const HostFn>(HostFn{"print", run}), x, loc);
+}
+void debug_check(const std::string& format, Args x, Loc loc) {
+  auto run = [t = parse(format, x.size() - 1, loc), loc](Args in, Results&) {
+    const auto held = in[0].to_vector<std::uint8_t>();
+    if (std::all_of(held.begin(), held.end(), [](auto h) { return h != 0; })) return;
+    fail<Error>("debug::check: " + filled(t, in.subspan(1)), loc, "E124");
+  };
+  debug_callback_flat(std::make_shared<const HostFn>(HostFn{"check", run}), x, loc);
 }
 std::shared_ptr<const HostFn> make_host_fn(std::shared_ptr<void> self,
                                            void (*call)(void* self, Args, Results&)) {
@@ -135,6 +149,13 @@ std::shared_ptr<const HostFn> make_host_fn(std::shared_ptr<void> self,
 }
 void debug_callback_flat(std::shared_ptr<const HostFn> fn, Args x, Loc loc) {
   debug_callback_p.bind(x, CallbackParams{opaque(std::move(fn)), {}}, nullptr, loc);
+}
+void io_callback_flat(std::shared_ptr<const HostFn> fn, Types out, Args x, bool ordered, Results& y,
+                      Loc loc) {
+  const std::size_t first = y.size();
+  y.resize(first + out.size());
+  const IoCallbackParams p{opaque(std::move(fn)), ordered, {out.begin(), out.end()}};
+  io_callback_p.bind(x, p, y.data() + first, loc);
 }
 void pure_callback_flat(std::shared_ptr<const HostFn> fn, Types out, Args x, Results& y, Loc loc) {
   const std::size_t first = y.size();

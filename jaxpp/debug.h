@@ -6,14 +6,17 @@
 //     return sin(x);
 //   });
 // Under vmap a callback runs once per lane; under grad once, on the values (not the tangents); never dropped by jit.
+// debug_nans, which finds the operation that made a NaN, is in core/nan_check.h.
 #pragma once
 #include <string>
+#include "jaxpp/core/nan_check.h"
 #include "jaxpp/flat.h"
 
 namespace jaxpp {
 
 namespace internal {
 void debug_print(const std::string& format, Args x, Loc loc);
+void debug_check(const std::string& format, Args pred_and_x, Loc loc);
 std::shared_ptr<const HostFn> make_host_fn(std::shared_ptr<void> self,
                                            void (*call)(void* self, Args, Results&));
 template <class F>
@@ -49,6 +52,15 @@ void print(const Format& format, const X&... x) {
   internal::check_callback_operands<X...>();
   const Array v[] = {Array(x)..., Array()};
   internal::debug_print(format.text, {v, sizeof...(X)}, format.loc);
+}
+
+/// Throws Error with that text if an element of pred is false, every time the program runs.
+///   debug::check(all(x > 0), "x must be positive, it is {}", x);
+template <class... X>
+void check(const Array& pred, const Format& format, const X&... x) {
+  internal::check_callback_operands<X...>();
+  const Array v[] = {pred, Array(x)...};
+  internal::debug_check(format.text, {v, sizeof...(X) + 1}, format.loc);
 }
 
 /// Calls fn(x...) with concrete Arrays every time the program runs; what it returns is ignored.

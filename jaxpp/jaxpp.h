@@ -28,7 +28,10 @@
 //   std::cout << make_jaxpr(grad(f))(x);     // the program behind a function        make_jaxpr.h
 //   check_grads(f, x);                       // against finite differences           check_grads.h
 //   linalg::cg(a, b), linalg::lu_solve(f, b), signal::fftconvolve(x, y)  // iterative.h, linalg_factors.h, signal.h
+//   auto scope = debug_nans();               // an error at what makes the first NaN core/nan_check.h
+//   grad(safe_gradients(f))(x);              // unselected branches do not poison    safe_gradients.h
 //   set_num_threads(4)                       // one pool; the same bits for any number  threads.h
+//   nn::Dense layer = nn::dense(key, 4, 8);  // nn_layers.h, nn_attention.h, nn_recurrent.h, nn_losses.h
 //   random::normal(random::key(0), {3})      // and linalg::, fft::, nn::, optim::, debug::, lax::
 //
 // Errors are exceptions derived from jaxpp::Error and name the line of the user's expression.
@@ -47,6 +50,7 @@
 #include "jaxpp/grad.h"
 #include "jaxpp/implicit.h"
 #include "jaxpp/iterative.h"
+#include "jaxpp/io_callback.h"
 #include "jaxpp/jacobian.h"
 #include "jaxpp/jit.h"
 #include "jaxpp/jvp.h"
@@ -57,9 +61,14 @@
 #include "jaxpp/math.h"
 #include "jaxpp/nested.h"
 #include "jaxpp/nn.h"
+#include "jaxpp/nn_attention.h"
+#include "jaxpp/nn_layers.h"
+#include "jaxpp/nn_losses.h"
+#include "jaxpp/nn_recurrent.h"
 #include "jaxpp/optim.h"
 #include "jaxpp/polynomial.h"
 #include "jaxpp/random.h"
+#include "jaxpp/safe_gradients.h"
 #include "jaxpp/segment.h"
 #include "jaxpp/signal.h"
 #include "jaxpp/special_matrices.h"

@@ -4,8 +4,11 @@
 // derivatives of every order are those of the branch, and 0 (relu) or continuous (softplus) at the
 // corner, as in JAX.
 #include "jaxpp/nn.h"
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
+#include "jaxpp/linalg.h"
 #include "jaxpp/math_internal.h"
 
 namespace jaxpp::nn {
@@ -86,6 +89,28 @@ Array hard_silu(const Array& x, Loc loc) {
   return x * hard_sigmoid(x);
 }
 Array hard_swish(const Array& x, Loc loc) { return hard_silu(x, loc); }
+Array sparse_plus(const Array& x0, Loc loc) {
+  Array x = inexact(x0, "sparse_plus", loc);
+  UserLine line(loc);
+  return where(x <= -1, 0, where(x >= 1, x, square(x + 1) / 4));
+}
+Array sparse_sigmoid(const Array& x0, Loc loc) {
+  Array x = inexact(x0, "sparse_sigmoid", loc);
+  UserLine line(loc);
+  return 0.5 * clip(x + 1, 0, 2);
+}
+Array identity(const Array& x, Loc loc) {
+  internal::need_array(x, "identity", loc);
+  return x;
+}
+Array log1mexp(const Array& x0, Loc loc) {
+  Array x = inexact(x0, "log1mexp", loc);
+  UserLine line(loc);
+  // Each formula is used where it is precise, and fed 1 where it is not.
+  const Array near_zero = x < std::numbers::ln2;
+  const Array small = where(near_zero, x, 1), large = where(near_zero, 1, x);
+  return where(near_zero, log(-expm1(-small)), log1p(-exp(-large)));
+}
 Array glu(const Array& x, int axis, Loc loc) {
   auto parts = split(x, 2, axis, loc);
   UserLine line(loc);
@@ -112,6 +137,45 @@ Array log_softmax(const Array& x0, const Axes& axes, Loc loc) {
   Array s = shifted(x, axes);
   return s - log(sum(exp(s), axes, true));
 }
+namespace {
+constexpr double kInf = std::numeric_limits<double>::infinity();
+/// x less its maximum, over the elements of `where`; -inf elsewhere.
+Array masked_shift(const Array& x, const Axes& axes, const Array& where) {
+  const Array kept = jaxpp::where(where, x, -kInf);
+  Array top = lax::stop_gradient(max(kept, axes, true));
+  return kept - jaxpp::where(isneginf(top), 0, top);  // nothing is kept: -inf - -inf would be NaN
+}
+/// The sum, 1 where it is 0: what is divided by it, or its logarithm, is not selected then.
+Array nonzero_sum(const Array& e, const Axes& axes) {
+  Array s = sum(e, axes, true);
+  return jaxpp::where(s == 0, 1, s);
+}
+}  // namespace
+Array softmax(const Array& x0, const Axes& axes, const Array& where, Loc loc) {
+  Array x = inexact(x0, "softmax", loc);
+  UserLine line(loc);
+  Array e = exp(masked_shift(x, axes, where));
+  return e / nonzero_sum(e, axes);
+}
+Array log_softmax(const Array& x0, const Axes& axes, const Array& where, Loc loc) {
+  Array x = inexact(x0, "log_softmax", loc);
+  UserLine line(loc);
+  Array s = masked_shift(x, axes, where);
+  return jaxpp::where(where, s - log(nonzero_sum(exp(s), axes)), -kInf);
+}
+Array logsumexp(const Array& x0, const Axes& axes, bool keepdims, const Array& where, Loc loc) {
+  Array x = inexact(x0, "logsumexp", loc);
+  UserLine line(loc);
+  return logsumexp(jaxpp::where(where, x, -kInf), axes, keepdims);
+}
+Array logmeanexp(const Array& x0, const Axes& axes, bool keepdims, Loc loc) {
+  Array x = inexact(x0, "logmeanexp", loc);
+  UserLine line(loc);
+  double n = 1;
+  for (auto a : internal::axes_of(axes, x, "logmeanexp", loc))
+    n *= double(x.shape()[std::size_t(a)]);
+  return logsumexp(x, axes, keepdims) - std::log(n);
+}
 Array logsumexp(const Array& x0, const Axes& axes, bool keepdims, Loc loc) {
   Array x = inexact(x0, "logsumexp", loc);
   UserLine line(loc);
@@ -130,6 +194,17 @@ Array standardize(const Array& x0, const Axes& axes, double epsilon, Loc loc) {
   UserLine line(loc);
   Array centered = x - mean(x, axes, true);
   return centered * rsqrt(mean(square(centered), axes, true) + epsilon);
+}
+Array standardize(const Array& x0, const Axes& axes, double epsilon, const Array& where, Loc loc) {
+  Array x = inexact(x0, "standardize", loc);
+  UserLine line(loc);
+  const Array kept = broadcast_to(where, x.shape());
+  const Array n = sum(kept.astype(x.dtype()), axes, true);
+  const auto mean_of = [&](const Array& v) {
+    return sum(jaxpp::where(kept, v, 0), axes, true) / n;
+  };
+  const Array centered = x - mean_of(x);
+  return centered * rsqrt(mean_of(square(centered)) + epsilon);
 }
 Array one_hot(const Array& x, std::int64_t num_classes, DType d, int axis, Loc loc) {
   internal::need_array(x, "one_hot", loc);
@@ -170,6 +245,51 @@ Array uniform(const random::Key& key, const Shape& s, DType d, double scale, Loc
 Array truncated_normal(const random::Key& key, const Shape& s, DType d, double stddev, Loc loc) {
   UserLine line(loc);
   return standard_truncated_normal(key, s, d) * stddev;
+}
+Array constant(const random::Key&, const Shape& s, double value, DType d, Loc loc) {
+  return jaxpp::full(s, value, d, loc);
+}
+Array orthogonal(const random::Key& key, const Shape& s, double scale, DType d, int column_axis,
+                 Loc loc) {
+  if (s.size() < 2)
+    internal::fail("orthogonal: a shape " + to_string(s) + " has no rows and columns.", loc, "E46",
+                   "Give weights at least two axes.");
+  UserLine line(loc);
+  const Array like = jaxpp::zeros({}, d);
+  const auto rank = std::int64_t(s.size());
+  const auto at = std::size_t(internal::axis_of(column_axis, rank, like, "orthogonal", loc));
+  Shape rows = s;
+  rows.erase(at);
+  std::int64_t n = 1;
+  for (auto k : rows) n *= k;
+  const std::int64_t m = s[at];
+  if (n == 0 || m == 0) return jaxpp::zeros(s, d);
+  // The factor of a normal matrix, with signs so that the triangle has a positive diagonal, is
+  // uniformly distributed (Mezzadri, 2007).
+  const auto [q, r] = linalg::qr(random::normal(key, {std::max(n, m), std::min(n, m)}, d));
+  const Array diagonal = jaxpp::diagonal(r);
+  Array x = q * expand_dims(diagonal / abs(diagonal), 0);
+  if (n < m) x = conj(transpose(x));
+  rows.push_back(m);
+  return moveaxis(reshape(x, rows), -1, int(at)) * scale;
+}
+Array delta_orthogonal(const random::Key& key, const Shape& s, double scale, DType d, Loc loc) {
+  if (s.size() < 3 || s[s.size() - 1] < s[s.size() - 2])
+    internal::fail(
+        "delta_orthogonal: " + to_string(s) + " is no shape [spatial..., in, out] with in <= out.",
+        loc, "E46");
+  UserLine line(loc);
+  const Shape matrix{s[s.size() - 2], s[s.size() - 1]};
+  std::vector<Dims> around;
+  Shape one(s.size(), 1);
+  for (std::size_t i = 0; i < s.size(); ++i) {
+    const bool spatial = i + 2 < s.size();
+    const std::int64_t middle = spatial ? (s[i] - 1) / 2 : 0;
+    around.push_back({middle, spatial ? s[i] - 1 - middle : 0, 0});
+    if (!spatial) one[i] = s[i];
+  }
+  const Array q = reshape(orthogonal(key, matrix, scale, d), one);
+  return lax::pad(q, jaxpp::zeros({}, d), around);
 }
 Array variance_scaling(const random::Key& key, const Shape& s, double scale, Fan fan,
                        Distribution distribution, DType d, Loc loc) {

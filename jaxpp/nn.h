@@ -1,5 +1,5 @@
 // nn.h -- jaxpp::nn: activation functions, softmax and its relatives, and initializers of weights,
-// as in jax.nn.
+// as in jax.nn.  Layers are in nn_layers.h, attention in nn_attention.h, losses in nn_losses.h.
 //
 // Activations are elementwise.  Integers become floats where the function is not closed over them.
 #pragma once
@@ -47,6 +47,14 @@ Array hard_sigmoid(const Array& x, Loc = Loc::current());
 /// x * hard_sigmoid(x).
 Array hard_silu(const Array& x, Loc = Loc::current());
 Array hard_swish(const Array& x, Loc = Loc::current());
+/// 0 below -1, x above 1, (x + 1)^2 / 4 between: softplus with corners (Blondel et al., 2019).
+Array sparse_plus(const Array& x, Loc = Loc::current());
+/// Its derivative: (x + 1) / 2 confined to [0, 1].
+Array sparse_sigmoid(const Array& x, Loc = Loc::current());
+/// x
+Array identity(const Array& x, Loc = Loc::current());
+/// log(1 - exp(-x)) for x > 0, precise near 0 and far from it.
+Array log1mexp(const Array& x, Loc = Loc::current());
 /// The first half along an axis times the sigmoid of the second.
 Array glu(const Array& x, int axis = -1, Loc = Loc::current());
 
@@ -54,13 +62,27 @@ Array glu(const Array& x, int axis = -1, Loc = Loc::current());
 
 /// exp(x) / sum(exp(x)) along axes.
 Array softmax(const Array& x, const Axes& axes = -1, Loc = Loc::current());
+/// The same over the elements where `where` (bool, broadcasts) is true; 0 elsewhere, and everywhere
+/// in a row that has none.
+Array softmax(const Array& x, const Axes& axes, const Array& where, Loc = Loc::current());
 /// log(softmax(x)), without underflow.
 Array log_softmax(const Array& x, const Axes& axes = -1, Loc = Loc::current());
+/// The same over the elements where `where` is true; -inf elsewhere.
+Array log_softmax(const Array& x, const Axes& axes, const Array& where, Loc = Loc::current());
 /// log(sum(exp(x))) over axes (all by default).   -inf for an array of -inf
 Array logsumexp(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false,
                 Loc = Loc::current());
+/// The same over the elements where `where` is true; -inf if there are none.
+Array logsumexp(const Array& x, const Axes& axes, bool keepdims, const Array& where,
+                Loc = Loc::current());
+/// log(mean(exp(x))) over axes.
+Array logmeanexp(const Array& x, const Axes& axes = Axes::every(), bool keepdims = false,
+                 Loc = Loc::current());
 /// (x - mean) / sqrt(variance + epsilon) along axes: layer normalization without the affine part.
 Array standardize(const Array& x, const Axes& axes = -1, double epsilon = 1e-5,
+                  Loc = Loc::current());
+/// The same with the mean and the variance of the elements where `where` is true.
+Array standardize(const Array& x, const Axes& axes, double epsilon, const Array& where,
                   Loc = Loc::current());
 /// 1 where the new axis' index is x, 0 elsewhere; zeros for indices out of range.
 ///   one_hot({0, 2}, 3)  ==  {{1, 0, 0}, {0, 0, 1}}
@@ -81,6 +103,17 @@ Array uniform(const random::Key&, const Shape&, DType = default_dtype(), double 
 /// Normal, without the tails beyond 2 (before scaling).
 Array truncated_normal(const random::Key&, const Shape&, DType = default_dtype(),
                        double stddev = 1e-2, Loc = Loc::current());
+/// The value.
+Array constant(const random::Key&, const Shape&, double value, DType = default_dtype(),
+               Loc = Loc::current());
+/// scale times a matrix with orthonormal columns (rows, if it has more columns), uniformly distributed;
+/// the columns are along column_axis, all other axes are rows (Saxe et al., 2014).
+Array orthogonal(const random::Key&, const Shape&, double scale = 1, DType = default_dtype(),
+                 int column_axis = -1, Loc = Loc::current());
+/// The kernel [spatial..., in, out], in <= out, of a convolution that keeps lengths: orthogonal at the
+/// middle, 0 elsewhere (Xiao et al., 2018).
+Array delta_orthogonal(const random::Key&, const Shape&, double scale = 1, DType = default_dtype(),
+                       Loc = Loc::current());
 /// Variance 2 / (fan-in + fan-out) (Glorot and Bengio, 2010): for tanh and the like.
 Array glorot_normal(const random::Key&, const Shape&, DType = default_dtype(),
                     Loc = Loc::current());

@@ -5,6 +5,7 @@
 // what has to be converted is owned.  While nothing traces, a temporary that nobody else holds
 // lends its buffer to the result:  a * x + b  over arrays allocates once.
 #include "jaxpp/operators.h"
+#include "jaxpp/core/nan_check.h"
 
 #include "jaxpp/core/trace.h"
 #include "jaxpp/lax.h"
@@ -63,7 +64,7 @@ bool evaluate(const Primitive& p, Args x, unsigned free, Array* y) {
 }
 Array bind_free(const Primitive& p, Args x, unsigned free, Loc loc) {
   Array y;
-  if (context.trace || !evaluate(p, x, free, &y)) p.bind(x, {}, &y, loc);
+  if (context.trace || checking_nans() || !evaluate(p, x, free, &y)) p.bind(x, {}, &y, loc);
   return y;
 }
 Array bind_two(const Primitive& p, Node* x, Node* y, unsigned free, Loc loc) {

@@ -26,6 +26,16 @@ Array adam_direction(const Array& mu, const Array& nu, const Array& step, double
   const Array mu_scale = 1 / (1 - pow(b1, t)), nu_scale = 1 / (1 - pow(b2, t));
   return mu * mu_scale.astype(mu.dtype()) / (sqrt(nu * nu_scale.astype(nu.dtype())) + eps);
 }
+Array rms_direction(const Array& g, const Array& average, double eps) {
+  return g * rsqrt(average + eps);
+}
+Array adagrad_direction(const Array& g, const Array& sum, double eps) {
+  return where(sum > 0, g * rsqrt(sum + eps), 0);
+}
+Array trust_ratio(const Array& p, const Array& direction) {
+  const Array a = global_norm({&p, 1}), b = global_norm({&direction, 1});
+  return where(logical_or(a == 0, b == 0), 1, a / where(b == 0, 1, b)).astype(real_of(p.dtype()));
+}
 Array global_norm(std::span<const Array> leaves) {
   Array total;
   for (const Array& g : leaves) {

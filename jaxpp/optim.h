@@ -87,6 +87,9 @@ Array decayed(const Array& average, const Array& x,
 Array abs_square(const Array& x);
 Array adam_direction(const Array& mu, const Array& nu, const Array& step, double b1, double b2,
                      double eps);
+Array rms_direction(const Array& g, const Array& average, double eps);
+Array adagrad_direction(const Array& g, const Array& sum, double eps);
+Array trust_ratio(const Array& p, const Array& direction);
 Array global_norm(std::span<const Array> leaves);
 Array clip_to_norm(const Array& g, const Array& norm, double max_norm);
 }  // namespace detail
@@ -231,6 +234,154 @@ auto adamw(Rate rate, double weight_decay = 1e-4, double b1 = 0.9, double b2 = 0
 template <class Rate>
 auto adam(Rate rate, double b1 = 0.9, double b2 = 0.999, double eps = 1e-8) {
   return adamw(std::move(rate), 0, b1, b2, eps);
+}
+
+/// nu = decay * nu + (1 - decay) * |g|^2,  p -= rate * g / sqrt(nu + eps)  (Tieleman and Hinton, 2012); momentum > 0: of
+/// the scaled steps, v = momentum * v + rate * step, p -= v.
+template <class P>
+struct RmsPropState {
+  Array step;
+  P nu, velocity;
+};
+template <class Rate = double>
+struct RmsProp {
+  Rate rate;
+  double decay, eps, momentum;
+  template <class P>
+  RmsPropState<P> init(const P& params) const {
+    auto real_zero = [](const Array& p) { return zeros_like(p, real_of(p.dtype())); };
+    auto zero = [](const Array& p) { return zeros_like(p); };
+    return {Array(0), tree_map(real_zero, params), tree_map(zero, params)};
+  }
+  template <class P>
+  std::pair<P, RmsPropState<P>> update(const P& params, const P& grads,
+                                       const RmsPropState<P>& state) const {
+    RmsPropState<P> next{
+        state.step + 1,
+        tree_map([&](const Array& n,
+                     const Array& g) { return detail::decayed(n, detail::abs_square(g), decay); },
+                 state.nu, grads),
+        state.velocity};
+    next.velocity = tree_map(
+        [&](const Array& v, const Array& g, const Array& n) {
+          const Array step =
+              detail::rms_direction(g, n, eps) * detail::rate_like(rate, state.step, g);
+          return momentum > 0 ? momentum * v + step : step;
+        },
+        state.velocity, grads, next.nu);
+    P moved = tree_map([](const Array& p, const Array& v) { return p - v; }, params, next.velocity);
+    return {std::move(moved), std::move(next)};
+  }
+};
+template <class Rate>
+auto rmsprop(Rate rate, double decay = 0.9, double eps = 1e-8, double momentum = 0) {
+  if constexpr (std::is_arithmetic_v<Rate>)
+    return RmsProp<double>{double(rate), decay, eps, momentum};
+  else
+    return RmsProp<Rate>{std::move(rate), decay, eps, momentum};
+}
+
+/// s = s + |g|^2,  p -= rate * g / sqrt(s + eps), 0 where s is 0  (Duchi et al., 2011)
+template <class P>
+struct AdagradState {
+  Array step;
+  P sum;
+};
+template <class Rate = double>
+struct Adagrad {
+  Rate rate;
+  double initial, eps;
+  template <class P>
+  AdagradState<P> init(const P& params) const {
+    auto start = [&](const Array& p) { return full_like(p, initial, real_of(p.dtype())); };
+    return {Array(0), tree_map(start, params)};
+  }
+  template <class P>
+  std::pair<P, AdagradState<P>> update(const P& params, const P& grads,
+                                       const AdagradState<P>& state) const {
+    AdagradState<P> next{
+        state.step + 1,
+        tree_map([](const Array& s, const Array& g) { return s + detail::abs_square(g); },
+                 state.sum, grads)};
+    P moved = tree_map(
+        [&](const Array& p, const Array& g, const Array& s) {
+          return detail::descend(p, detail::adagrad_direction(g, s, eps),
+                                 detail::rate_like(rate, state.step, p));
+        },
+        params, grads, next.sum);
+    return {std::move(moved), std::move(next)};
+  }
+};
+template <class Rate>
+auto adagrad(Rate rate, double initial = 0.1, double eps = 1e-7) {
+  if constexpr (std::is_arithmetic_v<Rate>)
+    return Adagrad<double>{double(rate), initial, eps};
+  else
+    return Adagrad<Rate>{std::move(rate), initial, eps};
+}
+
+/// p -= rate * (sign(b1 * m + (1 - b1) * g) + weight_decay * p),  m = b2 * m + (1 - b2) * g  (Chen et al., 2023)
+template <class Rate = double>
+struct Lion {
+  Rate rate;
+  double b1, b2, weight_decay;
+  template <class P>
+  MomentumState<P> init(const P& params) const {
+    return {Array(0), tree_map([](const Array& p) { return zeros_like(p); }, params)};
+  }
+  template <class P>
+  std::pair<P, MomentumState<P>> update(const P& params, const P& grads,
+                                        const MomentumState<P>& state) const {
+    MomentumState<P> next{
+        state.step + 1,
+        tree_map([&](const Array& m, const Array& g) { return detail::decayed(m, g, b2); },
+                 state.velocity, grads)};
+    P moved = tree_map(
+        [&](const Array& p, const Array& m, const Array& g) {
+          Array direction = sign(detail::decayed(m, g, b1));
+          if (weight_decay != 0) direction = direction + weight_decay * p;
+          return detail::descend(p, direction, detail::rate_like(rate, state.step, p));
+        },
+        params, state.velocity, grads);
+    return {std::move(moved), std::move(next)};
+  }
+};
+template <class Rate>
+auto lion(Rate rate, double b1 = 0.9, double b2 = 0.99, double weight_decay = 1e-3) {
+  if constexpr (std::is_arithmetic_v<Rate>)
+    return Lion<double>{double(rate), b1, b2, weight_decay};
+  else
+    return Lion<Rate>{std::move(rate), b1, b2, weight_decay};
+}
+
+/// adamw's direction, for each array scaled to its norm: times |p| / |direction|, 1 where either is 0  (You et al., 2020)
+template <class Rate = double>
+struct Lamb {
+  Adam<Rate> adam;
+  template <class P>
+  AdamState<P> init(const P& params) const {
+    return adam.init(params);
+  }
+  template <class P>
+  std::pair<P, AdamState<P>> update(const P& params, const P& grads,
+                                    const AdamState<P>& state) const {
+    AdamState<P> next = adam.update(params, grads, state).second;
+    P moved = tree_map(
+        [&](const Array& p, const Array& mu, const Array& nu) {
+          Array direction = detail::adam_direction(mu, nu, next.step, adam.b1, adam.b2, adam.eps);
+          if (adam.weight_decay != 0) direction = direction + adam.weight_decay * p;
+          return detail::descend(p, direction * detail::trust_ratio(p, direction),
+                                 detail::rate_like(adam.rate, state.step, p));
+        },
+        params, next.mu, next.nu);
+    return {std::move(moved), std::move(next)};
+  }
+};
+template <class Rate>
+auto lamb(Rate rate, double b1 = 0.9, double b2 = 0.999, double eps = 1e-6,
+          double weight_decay = 0) {
+  auto base = adamw(std::move(rate), weight_decay, b1, b2, eps);
+  return Lamb<decltype(base.rate)>{std::move(base)};
 }
 
 }  // namespace jaxpp::optim

@@ -200,3 +200,101 @@ TEST_CASE("pure_callback", "[callback]") {
     CHECK_THAT(message([&] { Jaxpr::parse(j.to_string()); }), Contains("cannot be read back"));
   }
 }
+
+TEST_CASE("io_callback", "[callback]") {
+  std::vector<double> seen;
+  const auto note = [&](Array a) {
+    seen.push_back(a.item());
+    return a * 2;
+  };
+  const auto f = [&](Array x) { return io_callback(note, x.type(), x) + 1; };
+  CHECK(double(f(3.)) == 7);
+  SECTION("jit: at every run, also if its results are not used") {
+    auto g = jit([&](Array x) {
+      io_callback(note, x.type(), x);
+      return x;
+    });
+    seen.clear();
+    g(1.);
+    g(1.);
+    CHECK(seen == std::vector<double>{1, 1});
+  }
+  SECTION("in the order of the program, twice if it is there twice") {
+    for (bool ordered : {false, true}) {
+      auto g = jit([&](Array x) {
+        io_callback(note, x.type(), {.ordered = ordered}, x + 1);
+        Array a = io_callback(note, x.type(), {.ordered = ordered}, x);
+        Array b = io_callback(note, x.type(), {.ordered = ordered}, x);
+        debug::callback([&](Array v) { seen.push_back(-v.item()); }, x);
+        return a + b;
+      });
+      seen.clear();
+      CHECK(double(g(5.)) == 20);
+      CHECK(seen == std::vector<double>{6, 5, 5, -5});
+    }
+  }
+  SECTION("loops and branches") {
+    auto loop = jit([&](Array x) {
+      return scan(
+                 [&](Array c, Array v) {
+                   return std::pair(io_callback(note, c.type(), {.ordered = true}, c + v), None);
+                 },
+                 0., x)
+          .first;
+    });
+    seen.clear();
+    CHECK(double(loop(Array{1., 2., 3.})) == 22);
+    CHECK(seen == std::vector<double>{1, 4, 11});
+    auto branch = jit([&](Array x) {
+      return cond(
+          x > 0, f, [](Array v) { return v; }, x);
+    });
+    seen.clear();
+    CHECK(double(branch(-1.)) == -1);
+    CHECK(seen.empty());
+    CHECK(double(branch(1.)) == 3);
+    CHECK(seen == std::vector<double>{1});
+  }
+  SECTION("vmap: lane by lane, unless it is ordered") {
+    seen.clear();
+    CHECK(bool(all(vmap(f)(Array{1., 2.}) == Array{3., 5.})));
+    CHECK(bool(all(jit(vmap(f))(Array{3., 4.}) == Array{7., 9.})));
+    CHECK(seen == std::vector<double>{1, 2, 3, 4});
+    auto ordered = [&](Array x) { return io_callback(note, x.type(), {.ordered = true}, x); };
+    CHECK_THAT(message([&] {
+                 vmap(ordered)(Array{1., 2.});
+               }),
+               Contains("ordered") && Contains("callback_test.cc"));
+  }
+  SECTION("no derivative; values that have none may pass") {
+    CHECK_THAT(message([&] { grad(f)(1.); }),
+               Contains("no derivative") && Contains("callback_test.cc"));
+    CHECK_THAT(message([&] { jvp(f, Array(1.), Array(1.)); }), Contains("no derivative"));
+    auto g = [&](Array x) { return x * f(lax::stop_gradient(x)); };
+    seen.clear();
+    CHECK(double(grad(g)(3.)) == 7);
+    CHECK(double(jit(grad(g))(3.)) == 7);
+    CHECK(seen == std::vector<double>{3, 3});
+  }
+  SECTION("several results, none, and wrong ones") {
+    const auto types = std::vector<internal::Type>{make_type(f64, {}), make_type(i32, {2})};
+    auto two = io_callback(
+        [](Array a) {
+          return std::vector<Array>{a, Array{1, 2}};
+        },
+        types, Array(1.));
+    CHECK(two.size() == 2);
+    int calls = 0;
+    auto nothing = jit([&](Array x) {
+      io_callback([&](Array) { ++calls; }, std::vector<internal::Type>{}, x);
+      return x;
+    });
+    nothing(1.);
+    nothing(1.);
+    CHECK(calls == 2);
+    CHECK_THAT(message([&] {
+                 io_callback([](Array) { return Array(1); }, make_type(f64, {}), Array(1.));
+               }),
+               Contains("was declared"));
+  }
+}

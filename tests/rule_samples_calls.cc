@@ -2,6 +2,7 @@
 // of host callbacks and identities, and of collectives (inside the vmap that binds their axis).
 #include "jaxpp/core/jaxpr.h"
 #include "jaxpp/core/user_functions.h"
+#include "jaxpp/io_callback.h"
 #include "jaxpp/lax.h"
 #include "jaxpp/ops/host_fn.h"
 #include "jaxpp/ops/primitives.h"
@@ -223,6 +224,16 @@ void host(std::vector<Sample>& out) {
                  [sine](Args x, Results& y) {
                    Type types[] = {x[0].type(), make_type(DType::b1, x[0].shape())};
                    pure_callback_flat(sine, types, x, y, Loc::current());
+                 },
+                 real({{3}, {3}}),
+                 {}});
+  out.back().options.derivatives = false;
+  out.back().options.text = false;
+  out.push_back({"io_callback",
+                 {&io_callback_p},
+                 [sine](Args x, Results& y) {
+                   Type types[] = {x[0].type(), make_type(DType::b1, x[0].shape())};
+                   io_callback_flat(sine, types, x, false, y, Loc::current());
                  },
                  real({{3}, {3}}),
                  {}});

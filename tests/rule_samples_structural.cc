@@ -3,6 +3,7 @@
 #include "jaxpp/core/jaxpr.h"
 #include "jaxpp/lax.h"
 #include "jaxpp/ops/primitives.h"
+#include "jaxpp/ops/zero_maps.h"
 #include "rule_samples.h"
 
 namespace jaxpp::testing {
@@ -74,6 +75,11 @@ void elementwise(List& add) {
     };
   };
   add("bool", select_n_p, apply(select_n_p), choose(DType::b1, {2, 3}, {2, 3}, 2));
+  for (const Primitive* p : {&zero_mul_p, &zero_div_p, &zeros_mul_p}) {
+    add("", *p, apply(*p), real({{2, 3}, {2, 3}}));
+    add("of a scalar", *p, apply(*p), real({{}, {2, 3}}));
+    add("by a row", *p, apply(*p), real({{2, 3}, {1, 3}}));
+  }
   add("one bool", select_n_p, apply(select_n_p), choose(DType::b1, {}, {2, 3}, 2));
   add("of three", select_n_p, apply(select_n_p), choose(DType::i32, {3}, {3}, 3)).options.batches =
       24;

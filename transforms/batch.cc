@@ -1,6 +1,7 @@
 // batch.cc -- vmap: values that carry a mapped axis, as a trace.
 //
 // A value is wrapped only while it is mapped; each primitive's batch rule says what it does to the extra axis.
+#include "jaxpp/core/origin_scope.h"
 #include "jaxpp/flat.h"
 #include "jaxpp/ops/rules.h"
 #include "transforms/custom.h"
@@ -20,6 +21,24 @@ Array BatchTrace::batched(const Array& value, int axis, const Primitive* maker, 
   return Array::adopt(n);
 }
 
+// debug_nans: the operation made a NaN for all lanes at once; which lane does so alone?
+void BatchTrace::find_lane(const Primitive& p, Args x, const AxisList& axes, Params params,
+                           Loc loc) const {
+  if (p.uses_axis && !name.empty() && p.uses_axis(params, name)) return;  // lanes are not separate
+  for (std::int64_t i = 0; i < size; ++i) {
+    Results lane, y(p.outputs(params));
+    {
+      const NanCheckScope off(kNoChecks);
+      for (std::size_t k = 0; k < x.size(); ++k)
+        lane.push_back(axes[k] < 0
+                           ? x[k]
+                           : lax::squeeze(lax::slice_in_dim(x[k], i, i + 1, axes[k]), {axes[k]}));
+    }
+    const NanTrail here("lane " + std::to_string(i) + " of vmap" +
+                        (name.empty() ? "" : " `" + name + "`"));
+    p.bind(args(lane), params, y.data(), loc);
+  }
+}
 void BatchTrace::process(const Primitive& p, Args in, Params params, Array* y, Loc loc) {
   Borrowed x;
   AxisList axes;
@@ -34,12 +53,16 @@ void BatchTrace::process(const Primitive& p, Args in, Params params, Array* y, L
   if (!p.batch) fail<Error>(std::string(p.name) + ": no batching rule.", user_loc(loc), "E21");
   AxisList y_axes(p.outputs(params), -1);
   {
+    const DebugOrigin origin([&] { return origin_of(p, in); });
     Scope scope(parent, &loc);
     BatchRule b{p, x, axes.data(), size, name, params, y, y_axes.data()};
     try {
       p.batch(b);
     } catch (const RuleError& e) {
       fail(e.what(), user_loc(loc), "E11");
+    } catch (const FloatingPointError&) {
+      if (!p.effects && checking_nans()) find_lane(p, x, axes, params, loc);
+      throw;
     }
   }
   for (std::size_t i = 0; i < y_axes.size(); ++i)

@@ -1,7 +1,9 @@
 // calls.cc -- jit and checkpoint as primitives: every transform of a call is a call of the transformed jaxpr.
 #include "transforms/calls.h"
+#include "jaxpp/core/origin_scope.h"
 #include "jaxpp/core/user_functions.h"
 #include "jaxpp/flat.h"
+#include "jaxpp/safe_gradients.h"
 
 namespace jaxpp {
 namespace internal {
@@ -129,6 +131,7 @@ void eval_saving(const JaxprBody& j, Args in, Results& out, Keep keep, Saved sav
       for (std::size_t i = 0; i < y.size(); ++i) env[e.out + i] = y[i];
       continue;
     }
+    const DebugOrigin origin([&] { return e.origin; });
     e.prim->bind(x, e.params(), e.n_out ? &env[e.out] : nullptr, e.loc);
     SmallVec<Type, 4> types;
     for (const Array& a : Args(x)) types.push_back(a.type());
@@ -209,8 +212,8 @@ void remat_linearize(JvpRule& r) {
   auto& p = r.params.as<RematParams>();
   auto* policy = static_cast<const SavePolicy*>(p.policy.value.get());
   Mask active = defined(r.dx);
-  std::string k =
-      mask_key("remat", active) + std::to_string(reinterpret_cast<std::uintptr_t>(policy));
+  std::string k = mask_key(gradients_are_safe() ? "safe remat" : "remat", active) +
+                  std::to_string(reinterpret_cast<std::uintptr_t>(policy));
   auto s = p.jaxpr->memo<RematSplit>(k, [&] {
     RematSplit split = split_remat(*p.jaxpr, policy, active);
     split.policy = p.policy.value;

@@ -4,6 +4,7 @@
 // depend on who asked first; constants that arise are embedded, so that it stands alone.
 #include "jaxpp/flat.h"
 #include "jaxpp/ops/rules.h"
+#include "jaxpp/safe_gradients.h"
 #include "transforms/transforms.h"
 
 namespace jaxpp::internal {
@@ -12,6 +13,7 @@ namespace {
 std::string key(const char* what, std::initializer_list<const Mask*> masks,
                 const std::string& more = "") {
   std::string s = what + more;
+  if (gradients_are_safe()) s += " safe";
   for (auto* m : masks) {
     s += '|';
     for (bool b : *m) s += b ? '1' : '0';

@@ -6,10 +6,12 @@
 // remembered.
 #include <algorithm>
 #include "jaxpp/core/backend.h"
+#include "jaxpp/core/nan_check.h"
 #include "jaxpp/core/profile.h"
 #include "jaxpp/flat.h"
 #include "jaxpp/math.h"
 #include "jaxpp/ops/primitives.h"
+#include "jaxpp/safe_gradients.h"
 
 namespace jaxpp::internal {
 
@@ -19,6 +21,7 @@ struct JitCache::Entry {
   std::shared_ptr<const void> static_value;  // what statics.value points to
   std::vector<std::pair<std::string, std::int64_t>> axes;
   DType default_dtype = DType::f32;
+  bool safe_gradients = false, checks_nans = false;  // then equations know their origins
   CallParams params;
   std::vector<Array> consts;
   std::shared_ptr<const void> out_tree;
@@ -57,7 +60,8 @@ bool matches(const Entry& e, Args x, const StaticKey& s) {
   for (std::size_t i = 0; i < x.size(); ++i)
     if (e.key[i] != type_of(x[i])) return false;
   if (e.statics.type != s.type || (s.equal && !s.equal(e.statics.value, s.value))) return false;
-  return e.default_dtype == default_dtype() && same_axes(e);
+  return e.default_dtype == default_dtype() && e.safe_gradients == gradients_are_safe() &&
+         e.checks_nans == checking_nans() && same_axes(e);
 }
 std::string signature(Args x) {
   std::string s;
@@ -88,6 +92,8 @@ std::string difference(std::span<const std::shared_ptr<const Entry>> entries, Ar
       note("a static value or the structure of a container changed");
     if (!same_axes(*e)) note("it is called under other named axes");
     if (e->default_dtype != default_dtype()) note("the default dtype changed");
+    if (e->safe_gradients != gradients_are_safe()) note("safe_gradients was switched");
+    if (e->checks_nans != checking_nans()) note("debug_nans was switched");
     if (n < fewest) {
       fewest = n;
       best = d;
@@ -126,6 +132,8 @@ std::shared_ptr<const Entry> trace_entry(const char* name, FlatFn f, Args x,
   if (out_tree) e->out_tree = *out_tree;
   for (const AxisFrame* a = context.axes; a; a = a->outer) e->axes.emplace_back(a->name, a->size);
   e->default_dtype = default_dtype();
+  e->safe_gradients = gradients_are_safe();
+  e->checks_nans = checking_nans();
   e->statics = statics;
   if (statics.clone) {
     e->static_value = statics.clone(statics.value);
@@ -189,9 +197,15 @@ void jit_flat(JitCache& cache, const char* name, FlatFn f, std::span<Array> x,
   y.resize(at + e->n_out);
   bool plain = !context.trace && e->consts.empty();  // no transform around, nothing captured
   for (const Array& a : x) plain &= a.defined() && a.concrete();
+  const auto run = [&](std::span<Array> in) {
+    const bool checked = checking_nans();
+    run_jaxpr(*e->params.jaxpr, in, y.data() + at, donate && !checked,
+              {place(target.device, in), target.contract});
+    if (checked) [[unlikely]]
+      check_results_of(jit_p, in, e->params, args(y).subspan(at), loc);
+  };
   if (plain) [[likely]]
-    return run_jaxpr(*e->params.jaxpr, x, y.data() + at, donate,
-                     {place(target.device, x), target.contract});
+    return run(x);
   if (context.trace) {
     Borrowed in(Args{e->consts});
     for (const Array& a : x)
@@ -207,8 +221,7 @@ void jit_flat(JitCache& cache, const char* name, FlatFn f, std::span<Array> x,
     else
       in.push_back(a);
   }
-  run_jaxpr(*e->params.jaxpr, in, y.data() + at, donate,
-            {place(target.device, in), target.contract});
+  run(in);
 }
 CompiledProgram jit_compile_flat(JitCache& cache, const char* name, FlatFn f, Args x,
                                  const StaticKey& statics, std::shared_ptr<const void>* out_tree,

@@ -1,6 +1,7 @@
 // jvp.cc -- forward mode: dual numbers as a trace.
 //
 //   jvp f (x, dx) = (f x, D f(x) dx),   one operation at a time.
+#include "jaxpp/core/origin_scope.h"
 #include "jaxpp/ops/rules.h"
 #include "transforms/custom.h"
 
@@ -46,6 +47,11 @@ void JvpTrace::process(const Primitive& p, Args in, Params params, Array* y, Loc
         "Give the function a derivative with custom_jvp or custom_vjp, or use stop_gradient.");
   SmallVec<Array, 2> dy(p.outputs(params));
   {
+    const auto belongs = [&] {
+      const Origin outer = origin_of(p, x);
+      return outer ? outer : Origin(&p, false);
+    };
+    const DebugOrigin origin(belongs, x);
     Scope scope(rule_trace(), &loc);
     JvpRule r{p, x, dx, params, y, dy.data(), tangent};
     try {

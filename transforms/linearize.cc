@@ -5,6 +5,8 @@
 #include "jaxpp/core/user_functions.h"
 #include "jaxpp/flat.h"
 #include "jaxpp/ops/rules.h"
+#include "jaxpp/ops/zero_maps.h"
+#include "jaxpp/safe_gradients.h"
 #include "transforms/transforms.h"
 
 namespace jaxpp::internal {
@@ -17,6 +19,10 @@ bool SplitTrace::owns_operand(Args in) const {
 }
 void SplitTrace::process(const Primitive& p, Args in, Params params, Array* y, Loc loc) {
   if (!owns_operand(in)) return bind_in(parent, p, in, params, y, loc);
+  if ((&p == &mul_p || &p == &div_p) && gradients_are_safe()) {
+    const bool linear[] = {tangent_.owns(in[0]), tangent_.owns(in[1])};
+    if (bind_safely(p, in, linear, y, tangent_, loc)) return;
+  }
   if (!p.linearize) return tangent_.process(p, in, params, y, loc);
   Results x, dy(p.outputs(params));
   Borrowed dx;

@@ -70,6 +70,9 @@ class BatchTrace final : public Trace {
   }
   void process(const Primitive&, Args, Params, Array* y, Loc) override;
   void custom_call(const CustomPtr&, Args, Results&) override;
+
+ private:
+  void find_lane(const Primitive&, Args x, const AxisList& axes, Params, Loc) const;
 };
 
 /// Where the cotangents of one linear variable are summed.

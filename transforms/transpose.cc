@@ -2,6 +2,7 @@
 //
 // Each variable has an accumulator for its cotangent; a transpose rule adds to those of the operands.  Slices are added
 // in place, so that the gradient of indexing in a loop costs O(1) an index, not O(n).
+#include "jaxpp/core/origin_scope.h"
 #include "jaxpp/ops/rules.h"
 #include "transforms/transforms.h"
 
@@ -18,7 +19,7 @@ void TransposeRule::add_slice(std::size_t i, const Array& slice_ct, const Dims& 
 namespace internal {
 namespace {
 // Nobody sees the sum so far but this accumulator: it may be overwritten.
-bool writable(const Array& a) { return !context.trace && a.unique(); }
+bool writable(const Array& a) { return !context.trace && a.unique() && !checking_nans(); }
 }  // namespace
 
 void Accumulator::add(const Array& ct) {
@@ -57,6 +58,7 @@ void backward_pass(const JaxprBody& j, Args known, Args ct, Array* in_ct) {
       if (lin) continue;
       Borrowed x;
       for (auto& a : e.in) x.push(a.is_var() ? env[a.var()].node() : a.node());
+      const DebugOrigin origin([&] { return e.origin; });
       Scope scope(context.trace, &e.loc);
       e.prim->bind(x, e.params(), e.n_out ? &env[e.out] : nullptr, e.loc);
     }
@@ -98,6 +100,7 @@ void backward_pass(const JaxprBody& j, Args known, Args ct, Array* in_ct) {
       into.push_back(n ? nullptr : &acc[a.var()]);
       if (!n) into.back()->type = types.back();
     }
+    const DebugOrigin origin([&] { return e.origin ? e.origin.reversed() : Origin(e.prim, true); });
     Scope scope(context.trace, &e.loc);
     TransposeRule r{*e.prim,
                     x,

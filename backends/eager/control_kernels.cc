@@ -10,18 +10,21 @@ namespace {
 void identity(Args x, Params, Array* y) { std::copy(x.begin(), x.end(), y); }
 
 // The host function sees concrete arrays and computes eagerly, whatever is being traced around the call.
-void call_host(const char* op, Args x, Params params, Results& y) {
+template <class P>
+void call_host(const char* op, Args x, const P& params, Results& y) {
   UserScope eager(nullptr);
-  host_fn(params.as<CallbackParams>().callback, op).fn(x, y);
+  host_fn(params.callback, op).fn(x, y);
 }
 void debug_callback(Args x, Params params, Array*) {
   Results ignored;
-  call_host("debug_callback", x, params, ignored);
+  call_host("debug_callback", x, params.as<CallbackParams>(), ignored);
 }
-void pure_callback(Args x, Params params, Array* y) {
+template <const Primitive& P, class ParamsOf>
+void callback(Args x, Params params, Array* y) {
+  auto& p = params.as<ParamsOf>();
   Results out;
-  call_host("pure_callback", x, params, out);
-  check_results("pure_callback", params.as<CallbackParams>().out_types, out);
+  call_host(P.name, x, p, out);
+  check_results(P.name, p.out_types, out);
   std::move(out.begin(), out.end(), y);
 }
 
@@ -47,7 +50,8 @@ void install_control_kernels() {
   install_allocating<identity>(optimization_barrier_p);
   install_allocating<identity>(device_put_p);
   install_allocating<debug_callback>(debug_callback_p);
-  install_allocating<pure_callback>(pure_callback_p);
+  install_allocating<callback<pure_callback_p, CallbackParams>>(pure_callback_p);
+  install_allocating<callback<io_callback_p, IoCallbackParams>>(io_callback_p);
   install_allocating<unbound<psum_p, CollectiveParams>>(psum_p);
   install_allocating<unbound<pmax_p, CollectiveParams>>(pmax_p);
   install_allocating<unbound<pmin_p, CollectiveParams>>(pmin_p);

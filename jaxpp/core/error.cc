@@ -1,5 +1,6 @@
 // error.cc -- how a message is put together, and the trail of transforms in progress.
 #include "jaxpp/core/error.h"
+#include "jaxpp/core/nan_check.h"
 #include "jaxpp/core/trace.h"
 
 namespace jaxpp::internal {
@@ -39,5 +40,6 @@ template void fail<TypeError>(const std::string&, Loc, const char*, const std::s
 template void fail<ConcretizationError>(const std::string&, Loc, const char*, const std::string&);
 template void fail<TracerLeakError>(const std::string&, Loc, const char*, const std::string&);
 template void fail<Error>(const std::string&, Loc, const char*, const std::string&);
+template void fail<FloatingPointError>(const std::string&, Loc, const char*, const std::string&);
 
 }  // namespace jaxpp::internal

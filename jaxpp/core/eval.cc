@@ -2,6 +2,7 @@
 #include <list>
 #include <unordered_map>
 #include "jaxpp/core/backend.h"
+#include "jaxpp/core/origin_scope.h"
 
 namespace jaxpp {
 using namespace internal;
@@ -14,6 +15,7 @@ void eval_jaxpr(const JaxprBody& j, Args in, Results& out) {
   for (const auto& e : j.eqns) {
     Borrowed x;
     for (auto& a : e.in) x.push(a.is_var() ? env[a.var()].node() : a.node());
+    const DebugOrigin origin([&] { return e.origin; });
     e.prim->bind(x, e.params(), e.n_out ? &env[e.out] : nullptr, e.loc);
   }
   for (auto& a : j.outs) out.push_back(a.is_var() ? env[a.var()] : a.value());

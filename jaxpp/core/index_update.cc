@@ -4,6 +4,7 @@
 // with one value for all it selects a select.  When nothing is traced and nobody else holds x, its buffer is reused.
 #include <algorithm>
 #include "jaxpp/core/index.h"
+#include "jaxpp/core/nan_check.h"
 #include "jaxpp/lax.h"
 #include "jaxpp/ops/primitives.h"
 
@@ -34,7 +35,7 @@ Array updated(const Primitive& p, Array x, Args rest, Params params, Loc loc) {
   const bool known =
       std::all_of(rest.begin(), rest.end(), [](const Array& a) { return a.concrete(); });
   const Kernel& kernel = kernel_of(p, loc);
-  if (context.trace || !x.unique() || !known || !(kernel.in_place & 1)) {
+  if (context.trace || checking_nans() || !x.unique() || !known || !(kernel.in_place & 1)) {
     Array y;
     p.bind(operands, params, &y, loc);
     return y;

@@ -3,6 +3,7 @@
 #pragma once
 #include <map>
 #include <mutex>
+#include "jaxpp/core/origin.h"
 #include "jaxpp/core/trace.h"
 #include "jaxpp/jaxpr.h"
 
@@ -52,6 +53,7 @@ struct Equation {
   Var out;  // outputs are numbered consecutively
   std::uint32_t n_out;
   Loc loc;
+  Origin origin = {};
   Params params() const { return {params_data.get(), params_ops}; }
 };
 /// Does this equation have effects (itself, or in a jaxpr among its parameters)?

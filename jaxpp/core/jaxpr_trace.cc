@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include "jaxpp/core/ignoring_visitor.h"
 #include "jaxpp/core/jaxpr.h"
+#include "jaxpp/core/origin_scope.h"
 #include "jaxpp/core/user_functions.h"
 #include "jaxpp/flat.h"
 #include "jaxpp/ops/params.h"
@@ -41,6 +42,7 @@ void JaxprTrace::process(const Primitive& p, Args x, Params params, Array* y, Lo
   SmallVec<Type, 6> in_types;
   Equation e{&p, nullptr, params.ops, {}, Var(body.types.size()), std::uint32_t(p.outputs(params)),
              loc};
+  e.origin = origin_of(p, x);
   for (const Array& a : x) {
     if (!a.defined()) [[unlikely]]
       fail(std::string(p.name) + ": an operand is null.", loc, "E04");

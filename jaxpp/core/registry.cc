@@ -2,8 +2,10 @@
 // An explicit list: nothing relies on the static initialisers of a static library.
 #include <map>
 #include <mutex>
+#include "jaxpp/ops/host_fn.h"
 #include "jaxpp/ops/linalg.h"
 #include "jaxpp/ops/primitives.h"
+#include "jaxpp/ops/zero_maps.h"
 
 namespace jaxpp {
 namespace {
@@ -110,6 +112,7 @@ const Primitive* const kBuiltIn[] = {
     &device_put_p,
     &debug_callback_p,
     &pure_callback_p,
+    &io_callback_p,
     &psum_p,
     &pmax_p,
     &pmin_p,
@@ -117,7 +120,10 @@ const Primitive* const kBuiltIn[] = {
     &all_gather_p,
     &all_to_all_p,
     &reduce_scatter_p,
-    &axis_index_p};
+    &axis_index_p,
+    &zero_mul_p,
+    &zero_div_p,
+    &zeros_mul_p};
 
 struct Registry {
   std::mutex mutex;

@@ -1,6 +1,8 @@
 // trace.cc -- evaluation (no current trace) and trace bookkeeping.
 #include "jaxpp/core/trace.h"
+#include <optional>
 #include "jaxpp/core/backend.h"
+#include "jaxpp/core/nan_check.h"
 #include "jaxpp/core/user_functions.h"
 #include "jaxpp/flat.h"
 
@@ -58,9 +60,8 @@ namespace {
   if (!a.defined()) fail(std::string(p.name) + ": an operand is null.", user_loc(loc), "E04");
   throw_leak(a.node(), user_loc(loc));
 }
-}  // namespace
-
-void eval_primitive(const Primitive& p, Args x, Params params, Array* y, Loc loc) {
+[[gnu::always_inline]] inline void eval_plainly(const Primitive& p, Args x, Params params, Array* y,
+                                                Loc loc) {
   constexpr std::size_t kFew = 4;
   const Kernel& k = kernel_of(p, loc);
   const std::size_t n = x.size();
@@ -83,6 +84,26 @@ void eval_primitive(const Primitive& p, Args x, Params params, Array* y, Loc loc
   } catch (const RuleError& e) {
     fail(e.what(), user_loc(loc), "E11");
   }
+}
+
+// debug_nans: the operation, and a look at what it returned.
+[[gnu::noinline]] void eval_checked(const Primitive& p, Args x, Params params, Array* y, Loc loc) {
+  const std::size_t n = p.outputs(params);
+  Results kept(x.begin(), x.end()), out(n);  // y may be among the operands
+  {
+    std::optional<NanCheckScope> off;
+    if (p.lower) off.emplace(kNoChecks);  // how it computes is no business of the user's
+    eval_plainly(p, args(kept), params, out.data(), loc);
+  }
+  check_results_of(p, args(kept), params, args(out), loc);
+  for (std::size_t i = 0; i < n; ++i) y[i] = std::move(out[i]);
+}
+}  // namespace
+
+void eval_primitive(const Primitive& p, Args x, Params params, Array* y, Loc loc) {
+  if (checking_nans()) [[unlikely]]
+    return eval_checked(p, x, params, y, loc);
+  eval_plainly(p, x, params, y, loc);
 }
 
 void custom_call(const CustomPtr& rule, Args x, Results& y) {

@@ -1,5 +1,5 @@
 // host.cc -- identities with a meaning (name, optimization_barrier, device_put), and callbacks into the host program
-// (debug_callback, pure_callback).
+// (debug_callback, pure_callback, io_callback).
 //
 // The identities move no data; what they mean is for others: `name` for checkpoint policies, the barrier for passes
 // that merge equations.  A callback carries its function as an Opaque parameter.  Under vmap it becomes one callback
@@ -78,8 +78,9 @@ void identity_batch(BatchRule& r) {
 }
 
 // ---- Callbacks
+template <class P>
 Opaque by_lanes(const BatchRule& r) {
-  auto& p = r.params.as<CallbackParams>();
+  auto& p = r.params.as<P>();
   host_fn(p.callback, r.prim.name);
   auto lanes = [op = r.prim.name, inner = p.callback, types = p.out_types, size = r.size,
                 axis = SmallVec<int, 4>(r.axis, r.axis + r.x.size())](Args x, Results& y) {
@@ -103,8 +104,10 @@ Opaque by_lanes(const BatchRule& r) {
   };
   return {p.callback.name, std::make_shared<const HostFn>(HostFn{p.callback.name, lanes})};
 }
+template <class P>
 void callback_batch(BatchRule& r) {
-  CallbackParams p{by_lanes(r), r.params.as<CallbackParams>().out_types};
+  P p = r.params.as<P>();
+  p.callback = by_lanes<P>(r);
   for (std::size_t i = 0; i < p.out_types.size(); ++i) {
     Dims s = p.out_types[i]->shape;
     s.insert(0, r.size);
@@ -115,11 +118,25 @@ void callback_batch(BatchRule& r) {
 }
 void debug_shape(Types, Params, Type*) {}
 std::size_t no_outputs(Params) { return 0; }
-void pure_shape(Types, Params params, Type* y) {
-  auto& types = params.as<CallbackParams>().out_types;
+template <class P>
+void declared_shape(Types, Params params, Type* y) {
+  auto& types = params.as<P>().out_types;
   std::copy(types.begin(), types.end(), y);
 }
-std::size_t declared_outputs(Params params) { return params.as<CallbackParams>().out_types.size(); }
+template <class P>
+std::size_t declared_outputs(Params params) {
+  return params.as<P>().out_types.size();
+}
+void io_jvp(JvpRule& r) {
+  rule_error("io_callback: the host function \"" + r.params.as<IoCallbackParams>().callback.name +
+             "\" has effects, and no derivative; give it values that are not differentiated "
+             "(stop_gradient).");
+}
+void io_batch(BatchRule& r) {
+  if (r.params.as<IoCallbackParams>().ordered)
+    rule_error("io_callback: vmap of an ordered callback has no order of its lanes.");
+  callback_batch<IoCallbackParams>(r);
+}
 void pure_jvp(JvpRule& r) {
   auto& p = r.params.as<CallbackParams>();
   check(std::none_of(p.out_types.begin(), p.out_types.end(), has_tangent), "pure_callback", [&] {
@@ -152,17 +169,24 @@ const Primitive device_put_p = {.name = "device_put",
                                 .params = &params_ops<ArityParams>};
 const Primitive debug_callback_p = {.name = "debug_callback",
                                     .shape = debug_shape,
-                                    .batch = callback_batch,
+                                    .batch = callback_batch<CallbackParams>,
                                     .num_outputs = no_outputs,
                                     .params = &params_ops<CallbackParams>,
                                     .differentiable = false,
                                     .effects = true};
 const Primitive pure_callback_p = {.name = "pure_callback",
-                                   .shape = pure_shape,
+                                   .shape = declared_shape<CallbackParams>,
                                    .jvp = pure_jvp,
-                                   .batch = callback_batch,
-                                   .num_outputs = declared_outputs,
+                                   .batch = callback_batch<CallbackParams>,
+                                   .num_outputs = declared_outputs<CallbackParams>,
                                    .params = &params_ops<CallbackParams>};
+const Primitive io_callback_p = {.name = "io_callback",
+                                 .shape = declared_shape<IoCallbackParams>,
+                                 .jvp = io_jvp,
+                                 .batch = io_batch,
+                                 .num_outputs = declared_outputs<IoCallbackParams>,
+                                 .params = &params_ops<IoCallbackParams>,
+                                 .effects = true};
 
 Array lax::optimization_barrier(const Array& x, Loc loc) {
   return optimization_barrier_p.apply(ArityParams{1}, loc, x);
