@@ -329,7 +329,8 @@ void linear_algebra(List& add) {
     auto sample = [=](Args x) { return lax::random_gamma(x[0], x[1], x[2], log_space); };
     const std::string name = log_space ? "log" : "";
     Options& o = add(name, random_gamma_p, apply(random_gamma_p, RandomGammaParams{log_space}),
-                     keys_and_shapes);
+                     keys_and_shapes)
+                     .options;
     o.differences = false, o.order = 1;
     // By its derivative a sample keeps its probability: 0 = 0, unless a sign is wrong.
     add(
@@ -340,7 +341,7 @@ void linear_algebra(List& add) {
           y.push_back(lax::sub(p, lax::stop_gradient(p)));
         },
         keys_and_shapes)
-        .order = 1;
+        .options.order = 1;
   }
   add("", threefry2x32_p, apply(threefry2x32_p), [](Random& r) {
     auto word = [&](const Shape& s) { return r.array(DType::u32, s, 0, 4e9); };
