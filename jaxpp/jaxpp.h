@@ -4,6 +4,7 @@
 //   Array x = {1.0, 2.0, 3.0};               // f64; {1.f} is f32, {1} is i32.  Immutable, shared
 //   Array y = sin(x) * 2 + sum(x, 0);        // numpy's functions, on any type          math.h
 //   quantile(x, 0.9), polyfit(x, y, 2), segment_sum(x, ids, n)  // statistics.h, polynomial.h, segment.h
+//   log_ndtr(x), betaln(a, b), expi(x)       // more special functions               special.h
 //   x(0), x(Slice(1, None)), x.at(0).set(5)  // indexing; functional updates         array.h
 //
 //   auto f = [](Array v) { return sum(sin(v) * v); };
@@ -72,6 +73,7 @@
 #include "jaxpp/segment.h"
 #include "jaxpp/signal.h"
 #include "jaxpp/special_matrices.h"
+#include "jaxpp/special.h"
 #include "jaxpp/statistics.h"
 #include "jaxpp/threads.h"
 #include "jaxpp/tree.h"

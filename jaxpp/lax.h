@@ -19,6 +19,9 @@ Array select_n(const Array& which, std::span<const Array> cases, Loc = Loc::curr
 Array select(const Array& pred, const Array& on_true, const Array& on_false, Loc = Loc::current());
 Array clamp(const Array& low, const Array& x, const Array& high, Loc = Loc::current());
 /// The regularized incomplete beta function I_x(a, b); operands of one type.
+/// A sample of the gamma distribution of shape a for each key (the words k0, k1: u32), or its logarithm; all of one shape.
+Array random_gamma(const Array& k0, const Array& k1, const Array& a, bool log_space = false,
+                   Loc = Loc::current());
 Array regularized_incomplete_beta(const Array& a, const Array& b, const Array& x,
                                   Loc = Loc::current());
 Array convert_element_type(const Array& x, DType,

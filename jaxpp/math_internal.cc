@@ -92,6 +92,25 @@ void weaken(std::span<Array> x, std::span<const bool> is_number) {
     if (is_number[i]) x[i] = weak_number(x[i], *d);
 }
 
+std::vector<Array> real_operands(const char* op, std::initializer_list<const Operand*> x) {
+  std::vector<Array> a;
+  SmallVec<bool, 8> is_number;
+  const Loc loc = (*x.begin())->loc;
+  for (const Operand* o : x) {
+    if (!o->node) need_array(Array(), op, o->loc);
+    a.push_back(Array::share(o->node));
+    is_number.push_back(o->weak);
+  }
+  weaken(a, {is_number.data(), is_number.size()});
+  promote_types_of(op, a, loc);
+  for (Array& v : a) v = inexact(v, op, loc);
+  if (is_complex(a[0].dtype()))
+    fail(
+        std::string(op) + ": not for complex numbers; the operands are " + a[0].type()->str() + ".",
+        user_loc(loc), "E76");
+  return a;
+}
+
 Array number_like(const Array& x, double v, Loc loc) {
   return lax::full(scalar_type(x.dtype()), v, loc);
 }

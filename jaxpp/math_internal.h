@@ -39,6 +39,9 @@ void promote_types_of(const char* op, std::span<Array> x, Loc loc);
 void promote_inexact(const char* op, Array& x, Array& y, Loc loc);
 void promote_numeric(const char* op, Array& x, Array& y, Loc loc);
 
+/// Real operands as floats of one type; numbers take the type of the arrays.  Shapes stay as they are.
+std::vector<Array> real_operands(const char* op, std::initializer_list<const Operand*> x);
+
 /// A number of x's element type, rank 0.
 Array number_like(const Array& x, double v, Loc loc);
 /// x[..., i, ...] without the axis; x[..., from:to:step, ...].  The axis is in range, i may be

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include "jaxpp/lax.h"
+#include "jaxpp/math_internal.h"
 
 namespace jaxpp::random {
 namespace {
@@ -97,11 +98,26 @@ Key key(const Array& seed, Loc loc) {
   const Array high = lax::shift_right_logical(seed, integer(seed.dtype(), 32), loc);
   return key_of(lax::convert_element_type(high, u32, loc), low, loc);
 }
+Key PRNGKey(std::uint64_t seed, Loc loc) { return key(seed, loc); }
+Array key_data(const Key& key) { return key.data; }
+Key wrap_key_data(const Array& data, Loc loc) {
+  if (!data.defined() || data.dtype() != u32 || data.ndim() == 0 || data.shape().back() != 2)
+    random_error("wrap_key_data: the data of keys are u32[..., 2]" +
+                     (data.defined() ? ", not " + data.type()->str() : std::string()) + ".",
+                 loc);
+  return {data};
+}
+Key clone(const Key& key) { return key; }
+Key split(const Key& key, const Shape& shape, Loc loc) {
+  for (auto n : shape)
+    if (n < 0) random_error("split: into " + to_string(shape) + " keys.", loc);
+  const Words w = encrypted(key, shape, loc);
+  const Array both[] = {w.first, w.second};
+  return {lax::stack(both, std::int64_t(shape.size()), loc)};
+}
 Key split(const Key& key, std::int64_t n, Loc loc) {
   if (n < 0) random_error("split: into " + std::to_string(n) + " keys.", loc);
-  const Words w = encrypted(key, {n}, loc);
-  const Array both[] = {w.first, w.second};
-  return {lax::stack(both, 1, loc)};
+  return split(key, Shape{n}, loc);
 }
 Key fold_in(const Key& key, const Array& data, Loc loc) {
   if (!data.defined() || data.ndim() != 0 || !is_integer(data.dtype()))
@@ -266,7 +282,7 @@ Array laplace(const Key& key, const Shape& shape, DType dtype, Loc loc) {
 Array logistic(const Key& key, const Shape& shape, DType dtype, Loc loc) {
   const Array tiny = scalar_like(dtype, format_of(dtype, "logistic", loc).tiny, loc);
   const Array u = uniform(key, shape, dtype, tiny, 1, loc);
-  return lax::log(lax::div(u, lax::sub(scalar_like(dtype, 1, loc), u, loc), loc), loc);
+  return lax::sub(lax::log(u, loc), lax::log1p(lax::neg(u, loc), loc), loc);
 }
 Array cauchy(const Key& key, const Shape& shape, DType dtype, Loc loc) {
   const double epsilon = std::ldexp(1., -format_of(dtype, "cauchy", loc).mantissa);
@@ -285,9 +301,10 @@ Array categorical(const Key& key, const Array& logits, int axis, Loc loc) {
     random_error("categorical: axis " + std::to_string(axis) + " is out of range.", loc);
   Shape shape = logits.shape();
   shape.erase(std::size_t(axis < 0 ? axis + logits.ndim() : axis));
-  return categorical(key, logits, axis, shape, loc);
+  return categorical(key, logits, axis, shape, true, loc);
 }
-Array categorical(const Key& key, const Array& logits, int axis, const Shape& shape, Loc loc) {
+Array categorical(const Key& key, const Array& logits, int axis, const Shape& shape, bool replace,
+                  Loc loc) {
   if (!logits.defined() || axis < -logits.ndim() || axis >= logits.ndim())
     random_error("categorical: axis " + std::to_string(axis) + " is out of range.", loc);
   if (axis < 0) axis += logits.ndim();
@@ -296,6 +313,27 @@ Array categorical(const Key& key, const Array& logits, int axis, const Shape& sh
     random_error("categorical: the shape " + to_string(shape) + " does not fit logits " +
                      logits.type()->str() + ".",
                  loc);
+  if (!replace) {  // the greatest scores
+    const Shape rest(shape.begin() + (std::ptrdiff_t(shape.size()) - std::ptrdiff_t(batch)),
+                     shape.end());
+    std::int64_t draws = 1;
+    for (std::size_t i = 0; i + batch < shape.size(); ++i) draws *= shape[i];
+    if (draws > logits.shape(axis))
+      random_error("categorical: " + std::to_string(draws) + " different ones of " +
+                       std::to_string(logits.shape(axis)) + ".",
+                   loc);
+    const Array scores =
+        moveaxis(gumbel(key, logits.shape(), logits.dtype(), loc) + logits, axis, -1, loc);
+    Shape expected = scores.shape();
+    expected.pop_back();
+    if (rest != expected)
+      random_error("categorical: the shape " + to_string(shape) +
+                       " does not end in that of logits " + logits.type()->str() +
+                       " without axis " + std::to_string(axis) + ".",
+                   loc);
+    return lax::reshape(moveaxis(lax::top_k(scores, draws, -1, loc).second, -1, 0, loc), shape,
+                        loc);
+  }
   Shape drawn = shape;  // with the axis of the categories
   const std::size_t at = shape.size() - batch + std::size_t(axis);
   drawn.insert(at, logits.shape()[std::size_t(axis)]);
@@ -306,14 +344,14 @@ Array categorical(const Key& key, const Array& logits, int axis, const Shape& sh
 
 namespace {
 // Sorts by random 32-bit keys, often enough that elements rarely share all of their keys.
-Array shuffled(Key key, Array x, Loc loc) {
+Array shuffled(Key key, Array x, std::int64_t axis, Loc loc) {
   const double n = double(std::max<std::int64_t>(1, x.size()));
   const int rounds = int(std::ceil(3 * std::log(n) / std::log(4294967295.)));
   for (int i = 0; i < rounds; ++i) {
     const auto [next, now] = split(key, loc);
     key = next;
     const Array pair[] = {bits(now, x.shape(), u32, loc), x};
-    x = lax::sort(pair, 0, 1, true, loc)[1];
+    x = lax::sort(pair, axis, 1, true, loc)[1];
   }
   return x;
 }
@@ -352,21 +390,24 @@ Array drawn_positions(const Key& key, std::int64_t n, const Shape& shape, bool r
 
 Array permutation(const Key& key, std::int64_t n, Loc loc) {
   if (n < 0) random_error("permutation: of " + std::to_string(n) + " elements.", loc);
-  return shuffled(key, lax::iota(i32, {n}, 0, loc), loc);
+  return shuffled(key, lax::iota(i32, {n}, 0, loc), 0, loc);
 }
-Array permutation(const Key& key, const Array& x, Loc loc) {
+Array permutation(const Key& key, const Array& x, int axis, bool independent, Loc loc) {
   if (!x.defined() || x.ndim() == 0) random_error("permutation: the array needs an axis.", loc);
-  return x.ndim() == 1 ? shuffled(key, x, loc)
-                       : take(x, permutation(key, x.shape(0), loc), 0, "clip", loc);
+  const std::int64_t at = internal::axis_of(axis, x, "random::permutation", loc);
+  return independent || x.ndim() == 1
+             ? shuffled(key, x, at, loc)
+             : take(x, permutation(key, x.shape(at), loc), int(at), "clip", loc);
 }
 Array choice(const Key& key, std::int64_t n, const Shape& shape, bool replace, const Array& p,
              Loc loc) {
   return drawn_positions(key, n, shape, replace, p, loc);
 }
 Array choice(const Key& key, const Array& x, const Shape& shape, bool replace, const Array& p,
-             Loc loc) {
+             int axis, Loc loc) {
   if (!x.defined() || x.ndim() == 0) random_error("choice: the array needs an axis.", loc);
-  return take(x, drawn_positions(key, x.shape(0), shape, replace, p, loc), 0, "clip", loc);
+  const std::int64_t at = internal::axis_of(axis, x, "random::choice", loc);
+  return take(x, drawn_positions(key, x.shape(at), shape, replace, p, loc), int(at), "clip", loc);
 }
 
 }  // namespace jaxpp::random

@@ -330,6 +330,28 @@ void linear_algebra(List& add) {
         for (std::int32_t i = 0; i < 3; ++i) pivots.push_back(std::int32_t(r.integer(i, 3)));
         return Arrays{Array(std::span<const std::int32_t>(pivots))};
       });
+  for (bool log_space : {false, true}) {
+    auto keys_and_shapes = [](Random& r) {
+      auto word = [&] { return r.array(DType::u32, {3}, 0, 4e9); };
+      return Arrays{word(), word(), r.array(DType::f64, {3}, 0.3, 4)};
+    };
+    auto sample = [=](Args x) { return lax::random_gamma(x[0], x[1], x[2], log_space); };
+    const std::string name = log_space ? "log" : "";
+    Options& o = add(name, random_gamma_p, apply(random_gamma_p, RandomGammaParams{log_space}),
+                     keys_and_shapes)
+                     .options;
+    o.differences = false, o.order = 1;
+    // By its derivative a sample keeps its probability: 0 = 0, unless a sign is wrong.
+    add(
+        name + " probability", random_gamma_p,
+        [=](Args x, Results& y) {
+          const Array s = sample(x);
+          const Array p = lax::igamma(x[2], log_space ? lax::exp(s) : s);
+          y.push_back(lax::sub(p, lax::stop_gradient(p)));
+        },
+        keys_and_shapes)
+        .options.order = 1;
+  }
   add("", threefry2x32_p, apply(threefry2x32_p), [](Random& r) {
     auto word = [&](const Shape& s) { return r.array(DType::u32, s, 0, 4e9); };
     return Arrays{word({}), word({}), word({3}), word({3})};

@@ -202,8 +202,8 @@ bool has_device_form(const loops::Let& l, const std::vector<DType>& operands) {
   for (auto* p : {&select_n_p, &convert_element_type_p, &integer_pow_p, &bitcast_convert_type_p,
                   &stop_gradient_p, &complex_p, &real_p, &imag_p, &conj_p})
     if (l.op == p) return true;
-  for (auto* p :
-       {&clamp_p, &regularized_incomplete_beta_p, &round_p, &reduce_precision_p, &threefry2x32_p})
+  for (auto* p : {&clamp_p, &regularized_incomplete_beta_p, &random_gamma_p, &round_p,
+                  &reduce_precision_p, &threefry2x32_p})
     if (l.op == p) return !complex;
   return false;
 }
@@ -271,6 +271,10 @@ std::string expression(const loops::Let& l, const std::vector<DType>& types,
   if (l.op == &regularized_incomplete_beta_p)
     return rounded("regularized_incomplete_beta(" + operand(0, true) + ", " + operand(1, true) +
                    ", " + operand(2, true) + ")");
+  if (l.op == &random_gamma_p)
+    return rounded(
+        (l.view().as<RandomGammaParams>().log_space ? "random_loggamma(" : "random_gamma(") +
+        operand(0, false) + ", " + operand(1, false) + ", " + operand(2, true) + ")");
   if (l.op == &complex_p) return "complex(" + operand(0, false) + ", " + operand(1, false) + ")";
   if (l.op == &real_p) return call("real", false);
   if (l.op == &imag_p) return call("imag", false);

@@ -52,9 +52,10 @@ std::string prelude(const std::string& kernels, int elementary_calls) {
   if (mentions(kernels, {"convert<"})) add(scalar_code, "Conversion between stored types");
   if (mentions(kernels, {"total_order(", "bitwise_not(", "population_count(", "clz(", "shift_"}))
     add(scalar_code, "Bits");
-  if (mentions(kernels, {"threefry2x32("})) add(scalar_code, "Random bits");
-  const bool incomplete = mentions(kernels, {" igamma(", "(igamma(", "igammac(", "igamma_grad_a(",
-                                             "random_gamma_grad(", "regularized_incomplete_beta("});
+  const bool incomplete =
+      mentions(kernels, {" igamma(", "(igamma(", "igammac(", "igamma_grad_a(", "random_gamma_grad(",
+                         "regularized_incomplete_beta(", "random_gamma(", "random_loggamma("});
+  if (incomplete || mentions(kernels, {"threefry2x32("})) add(scalar_code, "Random bits");
   if (incomplete || mentions(kernels, {"erf_inv(", "digamma(", "polygamma(", "zeta(", "bessel_"}))
     s += special_code;
   if (incomplete) s += incomplete_code;

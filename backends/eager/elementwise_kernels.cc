@@ -231,6 +231,7 @@ void install_elementwise_kernels() {
   install<block_kernel<select_n_p>, ~std::uint32_t(0)>(select_n_p);
   install<block_kernel<clamp_p>, 7>(clamp_p);
   install<block_kernel<regularized_incomplete_beta_p>, 7>(regularized_incomplete_beta_p);
+  install<block_kernel<random_gamma_p>, 4>(random_gamma_p);
   install<block_kernel<integer_pow_p>, 1>(integer_pow_p);
   install<block_kernel<round_p>, 1>(round_p);
   install<block_kernel<reduce_precision_p>, 1>(reduce_precision_p);

@@ -1,6 +1,6 @@
-// random_kernels.cc -- threefry2x32 over runs of keys and counters (scalar.h has the cipher).
+// random_kernels.cc -- threefry2x32 over runs of keys and counters, and random_gamma (scalar.h has the code of one element).
 #include <algorithm>
-#include "backends/eager/block_ops.h"
+#include "backends/eager/elementwise_kernels.h"
 #include "backends/eager/scalar.h"
 #include "backends/eager/strided.h"
 
@@ -60,13 +60,36 @@ void threefry_kernel(Args x, Params, Array* y) {
   void* to[] = {y[0].data<char>(), y[1].data<char>()};
   threefry_loop({from, full, to}, y[0].size());
 }
+template <class T, bool log_space>
+void gamma_loop(const BlockArgs& args, std::int64_t n) {
+  const auto *first = static_cast<const std::uint32_t*>(args.x[0]),
+             *second = static_cast<const std::uint32_t*>(args.x[1]);
+  const T* a = static_cast<const T*>(args.x[2]);
+  T* z = static_cast<T*>(args.z[0]);
+  auto at = [&](std::size_t k, std::int64_t i) { return args.full[k] ? i : 0; };
+  for (std::int64_t i = 0; i < n; ++i) {
+    const auto shape = scalar::compute(a[at(2, i)]);
+    const std::uint32_t k0 = first[at(0, i)], k1 = second[at(1, i)];
+    z[i] = scalar::store<T>(log_space ? scalar::random_loggamma(k0, k1, shape)
+                                      : scalar::random_gamma(k0, k1, shape));
+  }
+}
+BlockOp gamma_op(Params p, std::span<const DType>, DType z) {
+  const bool log_space = p.as<RandomGammaParams>().log_space;
+  return by_dtype(z, [&](auto t) -> BlockOp {
+    using T = decltype(t);
+    if constexpr (in_domain(Domain::Float, dtype_of<T>))
+      return log_space ? gamma_loop<T, true> : gamma_loop<T, false>;
+    return {};
+  });
+}
 BlockOp threefry_op(Params, std::span<const DType>, DType) { return threefry_loop; }
 
 }  // namespace
 
 void install_random_kernels() { install<threefry_kernel>(threefry2x32_p); }
 std::span<const BlockRow> random_rows() {
-  static constexpr BlockRow rows[] = {{&threefry2x32_p, threefry_op}};
+  static constexpr BlockRow rows[] = {{&threefry2x32_p, threefry_op}, {&random_gamma_p, gamma_op}};
   return rows;
 }
 

@@ -269,6 +269,7 @@ Builder::Rule Builder::rule_of(const Primitive& p) {
       {&real_p, &Builder::elementwise},
       {&imag_p, &Builder::elementwise},
       {&conj_p, &Builder::elementwise},
+      {&random_gamma_p, &Builder::elementwise},
       {&threefry2x32_p, &Builder::threefry},
       {&stop_gradient_p, &Builder::identity},
       {&name_p, &Builder::identity},

@@ -78,6 +78,7 @@ const Row& row(const Primitive& p) {
       {&igamma_grad_a_p, {800, elementary}},
       {&random_gamma_grad_p, {800, elementary}},
       {&regularized_incomplete_beta_p, {400, elementary}},
+      {&random_gamma_p, {800, elementary}},
   };
   static constexpr Row other;
   const auto it = rows.find(&p);

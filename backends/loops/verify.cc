@@ -35,6 +35,7 @@ bool is_scalar_operation(const Primitive* p) {
       &select_n_p,
       &clamp_p,
       &regularized_incomplete_beta_p,
+      &random_gamma_p,
       &convert_element_type_p,
       &integer_pow_p,
       &round_p,

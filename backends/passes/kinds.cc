@@ -31,6 +31,7 @@ constexpr const Primitive* kElementwise[] = {
     &select_n_p,
     &clamp_p,
     &regularized_incomplete_beta_p,
+    &random_gamma_p,
     &convert_element_type_p,
     &integer_pow_p,
     &round_p,
@@ -76,7 +77,8 @@ constexpr const Primitive* kFunctions[] = {&cbrt_p,
                                            &igammac_p,
                                            &igamma_grad_a_p,
                                            &random_gamma_grad_p,
-                                           &regularized_incomplete_beta_p};
+                                           &regularized_incomplete_beta_p,
+                                           &random_gamma_p};
 
 struct Kind {
   bool elementwise = false, view = false;

@@ -98,6 +98,7 @@ const Primitive* const kBuiltIn[] = {
     &tridiagonal_solve_p,
     &threefry2x32_p,
     &rng_bit_generator_p,
+    &random_gamma_p,
     &jit_p,
     &remat_p,
     &scan_p,

@@ -83,6 +83,7 @@ const std::unordered_map<const Primitive*, OperandRange>& table() {
       {&schur_p, {1, 1}},
       {&threefry2x32_p, {4, 4}},
       {&rng_bit_generator_p, {1, 1}},
+      {&random_gamma_p, {3, 3}},
       {&cond_p, {1, kAny}},
       {&name_p, {1, 1}},
       {&psum_p, {1, 1}},

@@ -345,6 +345,10 @@ struct LinearSolveParams {  // custom_linear_solve; operands: what each function
       jaxprs;  // matvec and solve; or all four, in that order, where reverse mode works
   JAXPP_PARAMS(LinearSolveParams, const_lengths, jaxprs)
 };
+struct RandomGammaParams {  // random_gamma: the sample, or its logarithm
+  bool log_space = false;
+  JAXPP_PARAMS(RandomGammaParams, log_space)
+};
 struct NameParams {  // name (checkpoint_name)
   std::string name;
   JAXPP_PARAMS(NameParams, name)

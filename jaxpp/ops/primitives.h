@@ -41,7 +41,7 @@ extern const Primitive cholesky_p, triangular_solve_p, lu_p, lu_pivots_to_permut
 // decompositions.cc, tridiagonal.cc
 extern const Primitive householder_product_p, qr_p, eigh_p, svd_p, eig_p, tridiagonal_solve_p;
 // random.cc
-extern const Primitive threefry2x32_p, rng_bit_generator_p;
+extern const Primitive threefry2x32_p, rng_bit_generator_p, random_gamma_p;
 // calls.cc, scan.cc, while.cc, cond.cc, custom.cc, linear_solve.cc (transforms/)
 extern const Primitive jit_p, remat_p, scan_p, while_p, cond_p, custom_jvp_call_p,
     custom_vjp_call_p, custom_lin_p, custom_linear_solve_p;

@@ -1,4 +1,4 @@
-// random.cc -- threefry2x32, the counter-based generator that all of random.h is made of, and rng_bit_generator.
+// random.cc -- threefry2x32, the counter-based generator that all of random.h is made of, rng_bit_generator, random_gamma.
 //
 // Operands k0, k1, x0, x1 (u32; equal shapes, or rank 0): the two words of a key and of a counter.
 // Results: the two words of the counter, encrypted.  No state, so equal keys and counters give
@@ -175,7 +175,51 @@ void rng_bit_generator_batch(BatchRule& r) {
   }
   r.y_axis[0] = r.y_axis[1] = 0;
 }
+
+// ---- random_gamma: k0, k1, a, all of one shape
+void random_gamma_shape(Types x, Params, Type* y) {
+  check(x.size() == 3 && x[0]->dtype == u32 && x[1]->dtype == u32 && is_float(x[2]->dtype),
+        "random_gamma", [&] { return std::string("takes two u32 and a float"); });
+  check(x[0]->shape == x[2]->shape && x[1]->shape == x[2]->shape, "random_gamma", [&] {
+    return "shapes differ: " + x[0]->str() + ", " + x[1]->str() + " and " + x[2]->str();
+  });
+  *y = x[2];
+}
+// The sample moves with the shape so that its probability P(a, y) stays (M. Figurnov et al., Implicit reparameterization
+// gradients, 2018).  Where y underflows, P(a, y) is y^a / Gamma(a + 1).
+void random_gamma_jvp(JvpRule& r) {
+  r.prim.bind(r.x, r.params, r.y, Loc::current());
+  const Array &a = r.x[2], &y = r.y[0];
+  if (!r.params.as<RandomGammaParams>().log_space) {
+    r.dy[0] = lax::mul(r.dx[2], lax::random_gamma_grad(a, y));
+    return;
+  }
+  const auto number = [&](double v) { return lax::full(scalar_type(a.dtype()), v); };
+  const Array small = lax::lt(y, number(a.dtype() == f64 ? -37 : -17));
+  const Array sample = lax::exp(lax::select(small, lax::zeros_like(y), y));
+  const Array slope = lax::div(lax::random_gamma_grad(a, sample), sample);
+  const Array limit = lax::div(lax::sub(lax::digamma(lax::add(a, number(1))), y), a);
+  r.dy[0] = lax::mul(r.dx[2], lax::select(small, limit, slope));
+}
+void random_gamma_batch(BatchRule& r) {
+  std::size_t first = 0;
+  while (r.axis[first] < 0) ++first;
+  const int at = r.axis[first];
+  Results x;
+  for (std::size_t i = 0; i < 3; ++i) x.push_back(batch_at(r.x[i], r.axis[i], r.size, at));
+  r.prim.bind(args(x), r.params, r.y, Loc::current());
+  *r.y_axis = at;
+}
 }  // namespace
+
+const Primitive random_gamma_p = {.name = "random_gamma",
+                                  .shape = random_gamma_shape,
+                                  .jvp = random_gamma_jvp,
+                                  .batch = random_gamma_batch,
+                                  .params = &params_ops<RandomGammaParams>};
+Array lax::random_gamma(const Array& k0, const Array& k1, const Array& a, bool log_space, Loc loc) {
+  return random_gamma_p.apply(RandomGammaParams{log_space}, loc, k0, k1, a);
+}
 
 const Primitive threefry2x32_p = {.name = "threefry2x32",
                                   .shape = threefry_shape,
