@@ -5,6 +5,7 @@
 #include "checks.h"
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <sstream>
 #include "jaxpp/core/jaxpr.h"
 #include "jaxpp/lax.h"
@@ -366,6 +367,11 @@ std::string check_vmap(const Fn& f, const std::vector<Arrays>& lanes, const Opti
     if (auto e = guarded("vmap", [&] { return run(axes); }); !e.empty()) return e;
   }
   return "";
+}
+
+bool same_bits(const Array& x, const Array& y) {
+  return x.type() == y.type() &&
+         !std::memcmp(x.data<char>(), y.data<char>(), std::size_t(x.size()) * width(x.dtype()));
 }
 
 std::string check_jit(const Fn& f, const Arrays& x) {

@@ -75,6 +75,7 @@ Fn pullback(const Fn& f, std::size_t operands, const Options& = {});
 Arrays with_tangents(Random&, const Arrays& x, const Options& = {});
 Arrays with_cotangents(Random&, const Arrays& x, const Arrays& y);
 
+bool same_bits(const Array& x, const Array& y);
 /// Runs a check and turns an exception into its text.
 template <class Check>
 std::string guarded(const std::string& what, Check check) {

@@ -7,11 +7,13 @@
 #include "backends/host/dnn.h"
 #include "jaxpp/jaxpp.h"
 #include "jaxpp/threads.h"
+#include "tests/checks.h"
 #include "tests/child.h"
 
 using namespace jaxpp;
 using host::ConvKind;
 using host::ConvRole;
+using jaxpp::testing::same_bits;
 
 namespace {
 
@@ -28,10 +30,6 @@ struct Threads {
 };
 Array samples(int seed, const Shape& shape) {
   return random::normal(random::key(std::uint64_t(seed)), shape, f32);
-}
-bool same_bits(const Array& x, const Array& y) {
-  return x.shape() == y.shape() &&
-         std::memcmp(x.data<float>(), y.data<float>(), std::size_t(x.size()) * 4) == 0;
 }
 // Against the kernels of f64, which are always our own, and against those of f32 without the library.
 void check(const Array& x, const Array& w, const ConvParams& p) {

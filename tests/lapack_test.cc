@@ -3,6 +3,7 @@
 #include <Eigen/Dense>
 #include <random>
 #include "backends/host/factor.h"
+#include "guarded.h"
 #include "jaxpp/threads.h"
 
 using namespace jaxpp::host;
@@ -42,7 +43,55 @@ Dense<T> identity(Eigen::Index n) {
   return Dense<T>::Identity(n, n);
 }
 
+// A copy of a matrix that ends, or whose spare memory ends, where a page begins that may not be touched.
+template <class T>
+class Edge {
+ public:
+  explicit Edge(const Dense<T>& a, std::int64_t spare = 0)
+      : memory_(std::size_t(a.size() + spare) * sizeof(T), jaxpp::testing::Side::end) {
+    std::copy_n(a.data(), a.size(), data());
+  }
+  T* data() { return reinterpret_cast<T*>(memory_.data); }
+
+ private:
+  jaxpp::testing::Guarded memory_;
+};
+
 }  // namespace
+
+TEMPLATE_TEST_CASE("factorisations touch nothing beyond the matrix and its spare memory",
+                   "[lapack]", float, double, std::complex<float>, std::complex<double>) {
+  using T = TestType;
+  using R = Real<T>;
+  for (const int n : {5, 33, 70, 128, 140}) {
+    const Dense<T> a = positive<T>(n), g = random<T>(n, n, 2);
+    const auto columns = [](const Dense<T>& x) { return Edge<T>(x, spare(x.rows())); };
+    Edge<R> w{Dense<R>(n, 1)};
+    for (const bool lower : {true, false}) {
+      CHECK(potrf(lower, n, Edge(a).data(), n));
+      for (const bool vectors : {true, false})
+        CHECK(syevd(vectors, lower, n, columns(a).data(), n, w.data()));
+      CHECK(eigh(lower, n, columns(a).data(), w.data()));
+      for (const Op op : {Op::none, Op::transpose, Op::adjoint})
+        for (const bool left : {true, false})
+          trsm(left, lower, op, false, n, n, Edge(a).data(), n, Edge(g).data(), n);
+    }
+    CHECK(cholesky(n, Edge(a).data()));
+    CHECK(gees(n, columns(g).data(), n, columns(g).data(), n));
+    for (const int m : {n, n + 30}) {
+      const Dense<T> tall = random<T>(m, n, 3);
+      std::vector<std::int32_t> pivots(static_cast<std::size_t>(m));
+      getrf(m, n, Edge(tall).data(), m, pivots.data());
+      lu(m, n, Edge(tall).data(), pivots.data());
+      Edge<T> q = columns(tall), tau{Dense<T>(n, 1)};
+      geqrf(m, n, q.data(), m, tau.data());
+      orgqr(m, n, n, q.data(), m, tau.data());
+      Edge<T> u = columns(Dense<T>(m, m)), vh = columns(Dense<T>(n, n));
+      for (const Vectors v : {Vectors::none, Vectors::thin, Vectors::full})
+        CHECK(gesdd(v, m, n, columns(tall).data(), m, w.data(), u.data(), m, vh.data(), n));
+    }
+  }
+}
 
 TEMPLATE_TEST_CASE("factorisations", "[lapack]", float, double, std::complex<float>,
                    std::complex<double>) {

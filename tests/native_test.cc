@@ -1,7 +1,5 @@
 // native_test.cc -- generated code as a whole: memory around it, threads, bits, exceptions, raw calls.
 #include "backends/cpu/native.h"
-#include <sys/mman.h>
-#include <unistd.h>
 #include <algorithm>
 #include <barrier>
 #include <catch2/catch.hpp>
@@ -16,45 +14,23 @@
 #include "backends/loops/interpret.h"
 #include "backends/loops/loops.h"
 #include "backends/passes/passes.h"
+#include "checks.h"
 #include "golden/programs.h"
+#include "guarded.h"
 #include "jaxpp/jaxpp.h"
 
 using namespace jaxpp;
 using jaxpp::testing::golden_programs;
 using jaxpp::testing::GoldenProgram;
+using jaxpp::testing::Guarded;
+using jaxpp::testing::same_bits;
+using jaxpp::testing::Side;
 
 namespace {
 
 bool compiled_here() { return native::llvm_available() && !std::getenv("JAXPP_EXECUTOR"); }
 
-enum class Side { begin, end };
-/// Memory whose first or last byte is that of a page; the pages before and behind must not be touched.
-class Guarded {
- public:
-  Guarded(std::size_t bytes, Side side) : bytes_(bytes) {
-    const auto page = std::size_t(sysconf(_SC_PAGESIZE));
-    size_ = (bytes + page - 1) / page * page + 2 * page;
-    base_ = static_cast<char*>(
-        mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    REQUIRE(base_ != MAP_FAILED);
-    mprotect(base_, page, PROT_NONE);
-    mprotect(base_ + size_ - page, page, PROT_NONE);
-    data = side == Side::begin ? base_ + page : base_ + size_ - page - bytes;
-    std::memset(data, 0xff, bytes);
-  }
-  Guarded(const Guarded&) = delete;
-  ~Guarded() { munmap(base_, size_); }
-  char* data;
-  std::size_t bytes_;
-
- private:
-  char* base_;
-  std::size_t size_;
-};
 std::size_t bytes_of(const Array& a) { return std::size_t(a.size()) * width(a.dtype()); }
-bool same_bits(const Array& a, const Array& b) {
-  return a.shape() == b.shape() && !std::memcmp(a.data<char>(), b.data<char>(), bytes_of(a));
-}
 
 // f on arrays, compiled, with every input and output at the begin of a page, then at the end of one.
 template <class F, class... A>
@@ -219,15 +195,15 @@ TEST_CASE("native: elements of records, anywhere") {
       Guarded in(bytes_of(data), side), in1(std::size_t(n) * 4, side), got(bytes, side),
           want(bytes, side), got1(std::size_t(n) * width(d), side),
           want1(std::size_t(n) * width(d), side);
-      std::memcpy(in.data, data.data<char>(), in.bytes_);
-      std::memcpy(in1.data, choice.data<char>(), in1.bytes_);
+      std::memcpy(in.data, data.data<char>(), in.bytes);
+      std::memcpy(in1.data, choice.data<char>(), in1.bytes);
       const void* inputs[] = {in.data, in1.data};
       void* outputs[] = {want.data, want1.data};
       loops::Interpreter(p).run(inputs, outputs);
       outputs[0] = got.data, outputs[1] = got1.data;
       native::NativeProgram(p, false).run(inputs, outputs);
       CHECK(!std::memcmp(got.data, want.data, bytes));
-      CHECK(!std::memcmp(got1.data, want1.data, got1.bytes_));
+      CHECK(!std::memcmp(got1.data, want1.data, got1.bytes));
     }
   }
 }

@@ -43,12 +43,12 @@ void for_each_matrix(Index n, double flops, Run run) {
 }
 double cube(Index n) { return double(n) * double(n) * double(n); }
 
-/// An m x n matrix in columns.
+/// An m x n matrix in columns, and what LAPACK may read behind it.
 template <class T>
 struct Columns {
   Index m, n;
   std::vector<T> data;
-  Columns(Index m_, Index n_) : m(m_), n(n_), data(std::size_t(std::max<Index>(m_ * n_, 1))) {}
+  Columns(Index m_, Index n_) : m(m_), n(n_), data(std::size_t(m_ * n_ + host::spare(m_))) {}
   T* at(Index j) { return data.data() + j * m; }
   void read(const T* x) {
     if (m && n) copy_transposed(data.data(), x, n, m, m, n);

@@ -96,7 +96,7 @@ void lu(std::int64_t m, std::int64_t n, T* a, std::int32_t* pivots) {
   const std::int64_t size = std::min(m, n);
   const Blas<T>* blas = size > 2 * kBlock ? blas_for<T>(m, n) : nullptr;
   const std::int64_t block = blas ? kBlock : n;
-  std::vector<T> columns(std::size_t(m * std::min(block, n)));
+  std::vector<T> columns(std::size_t(m * std::min(block, n) + spare(m)));
   for (std::int64_t j = 0; j < size; j += block) {
     const std::int64_t w = blas ? std::min(block, size - j) : n, rows = m - j, rest = j + w,
                        right = n - rest, below = m - rest;
@@ -214,7 +214,7 @@ bool eigh(bool lower, std::int64_t n, T* a, Real<T>* w) {
   if (scale != 1)
     for (std::int64_t i = 0; i < n; ++i) w[i] /= scale;
 
-  std::vector<T> vectors(room * room);
+  std::vector<T> vectors(room * room + std::size_t(spare(n)));
   parallel_ranges(n, kColumns, [&](std::int64_t begin, std::int64_t end) {
     const int columns = int(end - begin);
     std::vector<T> mine(std::size_t(columns) * kBlock + 65 * 64);  // unmtr's own block and factor

@@ -28,6 +28,10 @@ template <class T>
 void trsm(bool left, bool lower, Op op, bool unit_diagonal, std::int64_t m, std::int64_t n,
           const T* a, std::int64_t lda, T* b, std::int64_t ldb);
 
+/// OpenBLAS (0.3.21, products of complex matrices with vectors) reads up to a column beyond the end.  So behind a matrix for
+/// any of the functions below there must be so many elements of memory that may be read; none of them matters.
+constexpr std::int64_t spare(std::int64_t lda) { return lda + 16; }
+
 /// a = q r of an m x n matrix: r on and above the diagonal, reflectors below it and in tau[min(m, n)].
 template <class T>
 void geqrf(std::int64_t m, std::int64_t n, T* a, std::int64_t lda, T* tau);
