@@ -16,8 +16,10 @@
 
 #include "backends/cache/disk_cache.h"
 #include "backends/cache/sha256.h"
+#include "environment.h"
 
 using namespace jaxpp::internal;
+using jaxpp::testing::Variable;
 namespace fs = std::filesystem;
 
 namespace {
@@ -44,15 +46,6 @@ std::string read(const std::string& file) {
 void write(const std::string& file, const std::string& bytes) {
   std::ofstream(file, std::ios::binary) << bytes;
 }
-struct Variable {  // of the environment, for the length of a scope
-  std::string name, old;
-  bool was = false;
-  Variable(const char* n, const char* value) : name(n) {
-    if (const char* v = std::getenv(n)) was = true, old = v;
-    value ? ::setenv(n, value, 1) : ::unsetenv(n);
-  }
-  ~Variable() { was ? ::setenv(name.c_str(), old.c_str(), 1) : ::unsetenv(name.c_str()); }
-};
 
 }  // namespace
 

@@ -38,6 +38,8 @@ TEST_CASE("index: integers, slices, new axes, Ellipsis") {
   CHECK(double(x(0)) == 10);
   CHECK(double(x(-1)) == 14);
   same(x(Slice(1, 4)), {11., 12., 13.});
+  same(x(Slice()), {10., 11., 12., 13., 14.});
+  same(x(Slice(2)), {10., 11.});
   same(x(Slice(None, None, 2)), {10., 12., 14.});
   same(x(Slice(None, None, -1)), {14., 13., 12., 11., 10.});
   same(x(Slice(3, 0, -2)), {13., 11.});

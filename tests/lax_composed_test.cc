@@ -2,7 +2,6 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include "jaxpp/jaxpp.h"
-#include "jaxpp/lax_composed.h"
 #include "message.h"
 
 using namespace jaxpp;

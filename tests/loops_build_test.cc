@@ -176,13 +176,6 @@ std::string check_fn(const Fn& f, const Arrays& x) {
   all.insert(all.end(), x.begin(), x.end());
   return check_both(*j.body(), all);
 }
-Fn vmapped(Fn f) {
-  return [=](Args x, Results& y) {
-    const std::vector<int> axes(x.size(), 0);
-    const int out = 0;
-    vmap_flat(flat(f), x, axes, {&out, 1}, -1, "", y, Loc::current());
-  };
-}
 
 }  // namespace
 

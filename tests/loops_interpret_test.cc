@@ -6,6 +6,7 @@
 #include "backends/eager/block_ops.h"
 #include "backends/loops/interpret.h"
 #include "checks.h"
+#include "environment.h"
 #include "jaxpp/jaxpp.h"
 #include "jaxpp/lax.h"
 #include "jaxpp/ops/elementwise.h"
@@ -204,8 +205,7 @@ std::string replaced(std::string s, const std::string& what, const std::string& 
 }
 // NaN in all memory that a program has not written yet: for as long as this lives.
 struct Poison {
-  Poison() { setenv("JAXPP_POISON", "1", 1); }
-  ~Poison() { unsetenv("JAXPP_POISON"); }
+  jaxpp::testing::Variable variable{"JAXPP_POISON", "1"};
 };
 
 const char* const kSizes[] = {"1", "2", "3", "31", "64", "100", "1023", "1024", "1025", "4000"};

@@ -72,18 +72,16 @@ class Wrapped {
   Wrapped() {
     for (const Primitive* p : all_primitives()) {
       originals[p] = {p->jvp, p->linearize, p->transpose};
-      Primitive& q = const_cast<Primitive&>(*p);
-      if (p->jvp) q.jvp = forward<Kind::jvp>;
-      if (p->linearize) q.linearize = forward<Kind::linearize>;
-      if (p->transpose) q.transpose = backward;
+      if (p->jvp) p->jvp = forward<Kind::jvp>;
+      if (p->linearize) p->linearize = forward<Kind::linearize>;
+      if (p->transpose) p->transpose = backward;
     }
   }
   ~Wrapped() {
     for (auto& [p, rules] : originals) {
-      Primitive& q = const_cast<Primitive&>(*p);
-      q.jvp = rules.jvp;
-      q.linearize = rules.linearize;
-      q.transpose = rules.transpose;
+      p->jvp = rules.jvp;
+      p->linearize = rules.linearize;
+      p->transpose = rules.transpose;
     }
     flip = nullptr;
   }

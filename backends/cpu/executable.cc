@@ -32,11 +32,8 @@ void warn_of_interpreter(const std::string& why) {
 }
 // JAXPP_EXECUTOR=interpreter in the environment: no machine code.
 bool use_interpreter() {
-  static const bool wanted = [] {
-    const char* e = std::getenv("JAXPP_EXECUTOR");
-    return e && std::string_view(e) == "interpreter";
-  }();
-  if (wanted || !native::llvm_available()) return true;
+  const char* e = std::getenv("JAXPP_EXECUTOR");
+  if ((e && std::string_view(e) == "interpreter") || !native::llvm_available()) return true;
   std::string why;
   if (native::can_load_code(&why)) return false;
   warn_of_interpreter(why);

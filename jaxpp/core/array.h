@@ -312,7 +312,8 @@ struct Literal {
 
 }  // namespace internal
 
-/// Slice(start, stop, step) as numpy's start:stop:step; None leaves a bound open.
+/// Slice(start, stop, step) as numpy's start:stop:step; None leaves a bound open.  Slice() is all of an axis, Slice(n) its
+/// first n elements.
 struct Slice {
   struct Bound {
     std::int64_t value = 0;
@@ -324,6 +325,8 @@ struct Slice {
   Bound start, stop;
   std::int64_t step;
   Slice(Bound from, Bound to, std::int64_t by = 1) : start(from), stop(to), step(by) {}
+  Slice() : Slice(NoneType(), NoneType()) {}
+  explicit Slice(Bound to) : Slice(NoneType(), to) {}
 };
 
 /// One item of an index expression, with the line it was written on.

@@ -72,10 +72,11 @@ struct Primitive {
   const char* name;
   void (*shape)(internal::Types x, internal::Params, internal::Type* y) =
       nullptr;  // throws internal::RuleError: a message without location
-  void (*jvp)(JvpRule&) = nullptr;
-  void (*linearize)(JvpRule&) =
+  // Mutable: a test puts wrong ones in their place, to see that they are found (tests/mutation_test.cc).
+  mutable void (*jvp)(JvpRule&) = nullptr;
+  mutable void (*linearize)(JvpRule&) =
       nullptr;  // instead of jvp where one call must be split into a known and a linear part
-  void (*transpose)(TransposeRule&) = nullptr;  // linear primitives only
+  mutable void (*transpose)(TransposeRule&) = nullptr;  // linear primitives only
   void (*batch)(BatchRule&) = nullptr;
   void (*lower)(internal::Args x, internal::Params,
                 Array* y) = nullptr;  // computes by other operations: instead of kernels

@@ -6,6 +6,7 @@
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <set>
+#include "../environment.h"
 #include "backends/passes/passes.h"
 #include "jaxpp/core/jaxpr.h"
 #include "jaxpp/core/rewrite.h"
@@ -52,21 +53,6 @@ Arrays batch(const std::vector<Arrays>& lanes) {
   }
   return in;
 }
-Fn vmapped(Fn f) {
-  return [=](Args x, Results& y) {
-    const std::vector<int> axes(x.size(), 0);
-    const int out = 0;
-    vmap_flat(flat(f), x, axes, {&out, 1}, -1, "", y, Loc::current());
-  };
-}
-Fn gradient(Fn f, std::size_t n) {  // of the sum of all results
-  return [=](Args x, Results& g) {
-    Results y, ct;
-    LinearMap map = LinearMap::of(flat(f), x.first(n), y, "vjp", Loc::current());
-    for (const Array& a : y) ct.push_back(lax::full(a.type(), 1));
-    map.pull(args(ct), g, Loc::current());
-  };
-}
 double dot(const Arrays& a, const Arrays& b) {
   double sum = 0;
   for (std::size_t k = 0; k < a.size(); ++k) {
@@ -76,6 +62,34 @@ double dot(const Arrays& a, const Arrays& b) {
   return sum;
 }
 
+// A function and its gradient as one program: interpreted and compiled, without fused sums of products, to the same bits, and
+// to eager's values.
+std::string executors_agree(const Case& c) {
+  const Fn f = c.f, slope = gradient(c.f.scalar(), c.n());
+  const Fn both = [=](Args x, Results& y) {
+    Results g;
+    f(x, y), slope(x, g);
+    for (Array& a : g) y.push_back(std::move(a));
+  };
+  const Arrays want = evaluate(both, c.x());
+  Arrays got[2];
+  for (const bool compiled : {false, true}) {
+    const Variable contract("JAXPP_CONTRACT", "0"),
+        executor("JAXPP_EXECUTOR", compiled ? nullptr : "interpreter");
+    const Jaxpr j = make_jaxpr_flat(flat(both), types_of(c.x()), Loc::current());
+    Arrays in(j.consts().begin(), j.consts().end());
+    in.insert(in.end(), c.x().begin(), c.x().end());
+    Arrays& y = got[compiled];
+    y.resize(want.size());
+    run_jaxpr(*j.body(), std::span(in), y.data(), false, {});
+    auto e = compare(compiled ? "compiled" : "interpreted", y, want, 1e-12);
+    if (!e.empty()) return e;
+  }
+  for (std::size_t i = 0; i < want.size(); ++i)
+    if (!same_bits(got[0][i], got[1][i]))
+      return "result " + std::to_string(i) + ": interpreted and compiled differ in their bits";
+  return "";
+}
 std::string eager_is_jit(const Case& c) {
   auto e = check_jit(c.f, c.x());
   return e.empty() ? check_jit(gradient(c.f.scalar(), c.n()), c.x()) : e;
@@ -221,6 +235,7 @@ struct Law {
   std::string (*check)(const Case&);
 };
 constexpr Law kLaws[] = {
+    {"interpreter = compiler", executors_agree},
     {"eager = jit", eager_is_jit},
     {"jvp = finite differences", jvp_is_differences},
     {"linearize = jvp, <u, Jv> = <J'u, v>", linearize_is_jvp_and_transposes},

@@ -3,15 +3,36 @@
 // Every operation squashes what could grow (tanh, small factors) and keeps divisors and arguments of log away from 0, so
 // that finite differences stay accurate however long the program is.  Shapes have at most 3 dimensions of size at most 4.
 #include "programs.h"
+#include "jaxpp/control.h"
 #include "jaxpp/core/jaxpr.h"
 #include "jaxpp/core/user_functions.h"
+#include "jaxpp/jacobian.h"
 #include "jaxpp/lax.h"
+#include "jaxpp/linalg.h"
 #include "jaxpp/ops/primitives.h"
 
 namespace jaxpp::testing {
-namespace {
 
 using namespace internal;
+
+Fn vmapped(Fn f) {
+  return [=](Args x, Results& y) {
+    const std::vector<int> axes(x.size(), 0);
+    const int out = 0;
+    vmap_flat(flat(f), x, axes, {&out, 1}, -1, "", y, Loc::current());
+  };
+}
+Fn gradient(Fn f, std::size_t n) {  // of the sum of all results
+  return [=](Args x, Results& g) {
+    Results y, ct;
+    LinearMap map = LinearMap::of(flat(f), x.first(n), y, "vjp", Loc::current());
+    for (const Array& a : y) ct.push_back(lax::full(a.type(), 1));
+    map.pull(args(ct), g, Loc::current());
+  };
+}
+
+namespace {
+
 constexpr int kMaxSize = 48;
 
 Array number(double v) { return Array(v); }
@@ -58,7 +79,8 @@ class Run {
     if (a.size() <= kMaxSize) pool_.push_back(std::move(a));
   }
   void unary(), binary(), reshape(), reduce(), contract(), index(), select(), call(), loop(),
-      order();
+      order(), steps(), transform(), numeric();
+  Fn transformed(std::size_t depth, int rank);
 
   Arrays pool_;
   std::uint64_t gene_ = 0;
@@ -66,7 +88,7 @@ class Run {
 
 void Run::step(std::uint64_t gene) {
   gene_ = gene;
-  switch (draw(14)) {
+  switch (draw(18)) {
     case 0:
     case 1: return unary();
     case 2:
@@ -80,6 +102,10 @@ void Run::step(std::uint64_t gene) {
     case 10: return select();
     case 11: return call();
     case 12: return loop();
+    case 13: return steps();
+    case 14:
+    case 15: return transform();
+    case 16: return numeric();
     default: return order();
   }
 }
@@ -284,6 +310,86 @@ void Run::loop() {
   scan_flat(flat(body), {&init, 1}, {&x, 1}, -1, draw(2), 1, out, Loc::current());
   push(out[0]);
   push(lax::tanh(out[1]));
+}
+void Run::steps() {  // as many as the values say
+  Array x = any(), y = same_type(x);
+  if (x.size() == 0) return;
+  using Carry = std::tuple<Array, Array>;
+  const Array mean = lax::mul(lax::reduce_sum(x, iota(x)), number(1. / double(x.size())));
+  const Array last = lax::add(lax::mul(lax::sin(mean), number(1.7)), number(2.1));
+  auto more = [&](Carry c) { return lax::lt(std::get<0>(c), last); };
+  auto body = [&](Carry c) {
+    auto [i, v] = c;
+    return Carry(lax::add(i, number(1)), lax::sin(lax::add(lax::mul(v, y), i)));
+  };
+  push(std::get<1>(while_loop(more, body, Carry(number(0), x), {.max_steps = 4})));
+}
+// Derivatives and batches inside of what the laws transform once more.
+Fn Run::transformed(std::size_t depth, int rank) {
+  if (depth == 0)
+    return [](Args in, Results& y) {
+      y.push_back(lax::sin(lax::mul(in[0], in[1])));
+      if (in[0].ndim()) y.push_back(lax::cumsum(lax::mul(lax::tanh(in[0]), in[1]), 0, false));
+    };
+  switch (draw(3)) {
+    case 0: return gradient(transformed(depth - 1, rank), 2);
+    case 1: {
+      const Fn push = pushforward(transformed(depth - 1, rank), 2);
+      return [push](Args in, Results& y) {
+        const Array with[] = {in[0], in[1], lax::cos(in[1]), in[0]};
+        push(with, y);
+      };
+    }
+    default: return rank ? vmapped(transformed(depth - 1, rank - 1)) : transformed(depth - 1, rank);
+  }
+}
+void Run::transform() {
+  const Array x = any(), y = same_type(x), in[] = {x, y};
+  Results out;
+  const std::size_t depth = draw(2) + 1;
+  transformed(depth, x.ndim())(in, out);
+  for (std::size_t i = 0; i < std::min<std::size_t>(out.size(), 2); ++i)
+    push(lax::tanh(lax::mul(out[i], number(0.5))));
+}
+void Run::numeric() {
+  Array x = any(), y = same_type(x);
+  const std::int64_t n = x.size(), rank = x.ndim();
+  if (n == 0 || rank == 0) return;
+  const std::int64_t last = x.shape()[std::size_t(rank - 1)];
+  switch (draw(5)) {
+    case 0: {  // a convolution along a line
+      const Array line = lax::reshape(x, Shape{1, 1, n});
+      const Array window =
+          lax::slice_in_dim(lax::reshape(y, Shape{1, 1, n}), 0, std::min<std::int64_t>(n, 3), 2);
+      return push(lax::reshape(lax::tanh(lax::conv(line, window, {1}, "SAME")), x.shape()));
+    }
+    case 1: {  // one by the Fourier transform
+      const Array p = lax::fft(lax::complex(x, lax::cos(y)), FftType::FFT, Dims{last}),
+                  q = lax::fft(lax::complex(lax::sin(y), x), FftType::FFT, Dims{last});
+      return push(lax::tanh(lax::real(lax::fft(lax::mul(p, q), FftType::IFFT, Dims{last}))));
+    }
+    case 2: {
+      const Array z = lax::exp(lax::complex(lax::tanh(x), y));
+      return push(lax::mul(lax::add(lax::abs(z), lax::imag(lax::mul(z, z))), number(0.2)));
+    }
+    case 3: {
+      WindowParams w;
+      w.window_dimensions = Dims(std::size_t(rank), 1);
+      w.window_dimensions[std::size_t(rank - 1)] = std::min<std::int64_t>(last, 2);
+      w.window_strides = w.base_dilation = w.window_dilation = Dims(std::size_t(rank), 1);
+      w.padding.assign(std::size_t(rank), Dims{0, 0});
+      w.padding.back() = Dims{1, 0};
+      return push(lax::mul(lax::reduce_window_sum(x, w), number(0.5)));
+    }
+    default: {  // a small system
+      if (n > 4) return;
+      const Array u = lax::tanh(lax::reshape(x, Shape{n})), v = lax::reshape(y, Shape{n});
+      const Array outer = lax::mul(lax::broadcast_in_dim(u, {n, n}, {0}),
+                                   lax::broadcast_in_dim(lax::cos(v), {n, n}, {1}));
+      const Array three = lax::mul(eye(n, DType::f64), number(3));
+      return push(linalg::solve(lax::add(lax::mul(outer, number(0.4)), three), v));
+    }
+  }
 }
 void Run::order() {
   Array x = any();

@@ -8,6 +8,11 @@
 
 namespace jaxpp::testing {
 
+/// vmap of f over the leading axes of all operands and results.
+Fn vmapped(Fn f);
+/// The gradient of the sum of f's results, with respect to its first n operands.
+Fn gradient(Fn f, std::size_t n);
+
 struct Program {
   std::vector<Shape> inputs;
   std::vector<std::uint64_t> genes;
