@@ -202,8 +202,8 @@ bool eigh(bool lower, std::int64_t n, T* a, Real<T>* w) {
   const auto room = std::size_t(n);
   int info = 0;
   std::vector<R> off_diagonal(room);
-  std::vector<T> tau(room), work(room * kBlock);
-  int length = int(work.size());
+  std::vector<T> tau(room), work(room * kBlock + std::size_t(spare(n)));
+  int length = int(room * kBlock);
   l->hetrd(uplo, &size, a, &size, w, off_diagonal.data(), tau.data(), work.data(), &length, &info,
            1);
   if (info) return false;
@@ -226,7 +226,7 @@ bool eigh(bool lower, std::int64_t n, T* a, Real<T>* w) {
     l->unmtr("L", uplo, "N", &size, &columns, a, &size, tau.data(), to, &size, mine.data(), &own,
              &failed, 1, 1, 1);
   });
-  std::copy(vectors.begin(), vectors.end(), a);
+  std::copy_n(vectors.data(), n * n, a);
   return true;
 }
 

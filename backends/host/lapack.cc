@@ -41,6 +41,11 @@ int said(const T& first) {
   return std::max(1, int(std::real(first)));
 }
 constexpr int kAsk = -1;
+// So many elements, and what may be read behind matrices of n rows that lie in it.
+template <class T>
+std::vector<T> workspace(int elements, std::int64_t n) {
+  return std::vector<T>(static_cast<std::size_t>(elements + spare(n)));
+}
 
 }  // namespace
 
@@ -123,7 +128,7 @@ void geqrf(std::int64_t m, std::int64_t n, T* a, std::int64_t lda, T* tau) {
     T first{};
     l->geqrf(&rows, &cols, a, &stride, tau, &first, &kAsk, &info);
     const int size = said(first);
-    std::vector<T> work(static_cast<std::size_t>(size));
+    auto work = workspace<T>(size, m);
     l->geqrf(&rows, &cols, a, &stride, tau, work.data(), &size, &info);
   } else {
     Dense<Wide<T>> matrix = wide(a, m, n, lda), coefficients;
@@ -142,7 +147,7 @@ void orgqr(std::int64_t m, std::int64_t n, std::int64_t k, T* a, std::int64_t ld
     T first{};
     l->orgqr(&rows, &cols, &reflectors, a, &stride, tau, &first, &kAsk, &info);
     const int size = said(first);
-    std::vector<T> work(static_cast<std::size_t>(size));
+    auto work = workspace<T>(size, m);
     l->orgqr(&rows, &cols, &reflectors, a, &stride, tau, work.data(), &size, &info);
   } else {
     store(EigenSolvers<Wide<T>>::q(wide(a, m, k, lda), wide(tau, k, 1, k), n), a, lda);
@@ -167,7 +172,7 @@ bool syevd(bool vectors, bool lower, std::int64_t n, T* a, std::int64_t lda, Rea
       heevd(job, uplo, &size, a, &stride, w, &first, &kAsk, &reals, &kAsk, &ints, &kAsk, &info, 1,
             1);
       const int lwork = said(first), lrwork = said(reals);
-      std::vector<T> work(static_cast<std::size_t>(lwork));
+      auto work = workspace<T>(lwork, n);
       std::vector<R> rwork(static_cast<std::size_t>(lrwork));
       std::vector<int> iwork(static_cast<std::size_t>(ints));
       heevd(job, uplo, &size, a, &stride, w, work.data(), &lwork, rwork.data(), &lrwork,
@@ -178,7 +183,7 @@ bool syevd(bool vectors, bool lower, std::int64_t n, T* a, std::int64_t lda, Rea
       const auto routine = reinterpret_cast<F>(l->syevd);
       routine(job, uplo, &size, a, &stride, w, &first, &kAsk, &ints, &kAsk, &info, 1, 1);
       const int lwork = said(first);
-      std::vector<T> work(static_cast<std::size_t>(lwork));
+      auto work = workspace<T>(lwork, n);
       std::vector<int> iwork(static_cast<std::size_t>(ints));
       routine(job, uplo, &size, a, &stride, w, work.data(), &lwork, iwork.data(), &ints, &info, 1,
               1);
@@ -219,7 +224,7 @@ bool gesdd(Vectors vectors, std::int64_t m, std::int64_t n, T* a, std::int64_t l
       routine(&job, &rows, &cols, a, &stride, s, u, &u_stride, vh, &v_stride, &first, &kAsk,
               rwork.data(), iwork.data(), &info, 1);
       const int size = said(first);
-      std::vector<T> work(static_cast<std::size_t>(size));
+      auto work = workspace<T>(size, std::max(m, n));
       routine(&job, &rows, &cols, a, &stride, s, u, &u_stride, vh, &v_stride, work.data(), &size,
               rwork.data(), iwork.data(), &info, 1);
     } else {
@@ -229,7 +234,7 @@ bool gesdd(Vectors vectors, std::int64_t m, std::int64_t n, T* a, std::int64_t l
       routine(&job, &rows, &cols, a, &stride, s, u, &u_stride, vh, &v_stride, &first, &kAsk,
               iwork.data(), &info, 1);
       const int size = said(first);
-      std::vector<T> work(static_cast<std::size_t>(size));
+      auto work = workspace<T>(size, std::max(m, n));
       routine(&job, &rows, &cols, a, &stride, s, u, &u_stride, vh, &v_stride, work.data(), &size,
               iwork.data(), &info, 1);
     }
@@ -275,7 +280,7 @@ bool gees(std::int64_t n, T* a, std::int64_t lda, T* z, std::int64_t ldz) {
       routine("V", "N", nullptr, &size, a, &stride, &selected, values.data(), z, &z_stride, &first,
               &kAsk, reals.data(), nullptr, &info, 1, 1);
       const int length = said(first);
-      std::vector<T> work(static_cast<std::size_t>(length));
+      auto work = workspace<T>(length, n);
       routine("V", "N", nullptr, &size, a, &stride, &selected, values.data(), z, &z_stride,
               work.data(), &length, reals.data(), nullptr, &info, 1, 1);
     } else {
@@ -285,7 +290,7 @@ bool gees(std::int64_t n, T* a, std::int64_t lda, T* z, std::int64_t ldz) {
       routine("V", "N", nullptr, &size, a, &stride, &selected, values.data(), reals.data(), z,
               &z_stride, &first, &kAsk, nullptr, &info, 1, 1);
       const int length = said(first);
-      std::vector<T> work(static_cast<std::size_t>(length));
+      auto work = workspace<T>(length, n);
       routine("V", "N", nullptr, &size, a, &stride, &selected, values.data(), reals.data(), z,
               &z_stride, work.data(), &length, nullptr, &info, 1, 1);
     }

@@ -62,8 +62,7 @@ double dot(const Arrays& a, const Arrays& b) {
   return sum;
 }
 
-// A function and its gradient as one program: interpreted and compiled, without fused sums of products, to the same bits, and
-// to eager's values.
+// A function and its gradient as one program, interpreted and compiled: to eager's values, whoever asks for either.
 std::string executors_agree(const Case& c) {
   const Fn f = c.f, slope = gradient(c.f.scalar(), c.n());
   const Fn both = [=](Args x, Results& y) {
@@ -85,10 +84,8 @@ std::string executors_agree(const Case& c) {
     auto e = compare(compiled ? "compiled" : "interpreted", y, want, 1e-12);
     if (!e.empty()) return e;
   }
-  for (std::size_t i = 0; i < want.size(); ++i)
-    if (!same_bits(got[0][i], got[1][i]))
-      return "result " + std::to_string(i) + ": interpreted and compiled differ in their bits";
-  return "";
+  // The grouping of sums is each executor's own.
+  return compare("compiled against interpreted", got[1], got[0], 1e-13);
 }
 std::string eager_is_jit(const Case& c) {
   auto e = check_jit(c.f, c.x());
@@ -191,8 +188,9 @@ Fn jacobian(Fn f, JacobianMode mode) {
     jacobian_flat(flat(f), x, mode, {}, y, "jacobian", Loc::current());
   };
 }
-// Does the pass compute some things twice, so that a backward loop reads less?
-bool recomputes(const passes::Pass& pass, const JaxprBody& j) {
+// Does the pass compute some things twice, so that a backward loop reads less, or write out what one equation does?
+bool may_grow(const passes::Pass& pass, const JaxprBody& j) {
+  if (pass.name == "lower") return true;
   return (pass.name == "residuals" || pass.name == "optimize") &&
          std::any_of(j.eqns.begin(), j.eqns.end(),
                      [](const Equation& e) { return !sub_jaxprs(e).empty(); });
@@ -220,7 +218,7 @@ std::string passes_keep_the_values(const Case& c) {
       check_jaxpr(*after);
       const std::string name = "after " + std::string(pass.name);
       if (auto e = compare(name, run(*after, in), want, 1e-12); !e.empty()) return e;
-      if (!is_jacobian && !recomputes(pass, *j.body()) && computing(*after) > computing(*j.body()))
+      if (!is_jacobian && !may_grow(pass, *j.body()) && computing(*after) > computing(*j.body()))
         return name + ": more work than before";
     }
     JaxprPtr ordered = canonical(*j.body());
