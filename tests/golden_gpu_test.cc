@@ -2,17 +2,13 @@
 #include <catch2/catch.hpp>
 #include "backends/cuda/driver.h"
 #include "checks.h"
+#include "emulation.h"
 #include "golden/programs.h"
 
 using namespace jaxpp;
 using namespace jaxpp::testing;
 
 namespace {
-bool has_emulation() {
-  static const bool has = !devices(Device::Platform::cuda_emu).empty();
-  if (!has) WARN("skipped: " << why_no_devices(Device::Platform::cuda_emu));
-  return has;
-}
 const GoldenProgram& golden(const std::string& name) {
   for (auto& p : golden_programs())
     if (p.name == name) return p;

@@ -48,7 +48,10 @@ struct NativeProgram::Impl {
   std::vector<loops::KernelCall> calls;
 
   CodeOptions options() const {
-    return {.quick = generated.longest > kLongFunction || generated.instructions > kLongModule};
+    const char* quick =
+        std::getenv("JAXPP_QUICK");  // 1: compiles in half the time, for slower code
+    return {.quick = generated.longest > kLongFunction || generated.instructions > kLongModule ||
+                     (quick && std::string_view(quick) == "1")};
   }
 
   static const Impl& of(const Runtime* r) {
