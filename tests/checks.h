@@ -48,8 +48,9 @@ struct Options {
   bool differences = true;  // and finite differences see them
   bool reverse = true;      // transposes exist
   bool batch = true;
-  bool double_only = false;  // it closes over arrays or programs of doubles
-  bool text = true;          // false: host functions do not survive text
+  bool double_only =
+      false;         // it closes over doubles, or what rounding changes are more than errors
+  bool text = true;  // false: host functions do not survive text
   int order = 2;
   double tolerance = 1e-7;    // of finite differences
   std::vector<int> constant;  // operands never differentiated

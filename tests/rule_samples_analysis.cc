@@ -217,7 +217,9 @@ void decompositions(List& add) {
     h.batches = 9;
     // Neither has a derivative, as in JAX.
     add(type, geqrf_p, apply(geqrf_p), arrays({{4, 3}}, d)).derivatives = false;
-    add(type, schur_p, apply(schur_p), arrays({{4, 4}}, d)).derivatives = false;
+    Options& s = add(type, schur_p, apply(schur_p), arrays({{4, 4}}, d));
+    s.derivatives = false;
+    s.double_only = true;
   }
   Options& t = add(
       "", tridiagonal_solve_p,

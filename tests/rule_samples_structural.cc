@@ -340,17 +340,18 @@ void linear_algebra(List& add) {
     Options& o = add(name, random_gamma_p, apply(random_gamma_p, RandomGammaParams{log_space}),
                      keys_and_shapes)
                      .options;
-    o.differences = false, o.order = 1;
+    o.differences = false, o.order = 1, o.double_only = true;
     // By its derivative a sample keeps its probability: 0 = 0, unless a sign is wrong.
-    add(
-        name + " probability", random_gamma_p,
-        [=](Args x, Results& y) {
-          const Array s = sample(x);
-          const Array p = lax::igamma(x[2], log_space ? lax::exp(s) : s);
-          y.push_back(lax::sub(p, lax::stop_gradient(p)));
-        },
-        keys_and_shapes)
-        .options.order = 1;
+    Options& p = add(
+                     name + " probability", random_gamma_p,
+                     [=](Args x, Results& y) {
+                       const Array s = sample(x);
+                       const Array q = lax::igamma(x[2], log_space ? lax::exp(s) : s);
+                       y.push_back(lax::sub(q, lax::stop_gradient(q)));
+                     },
+                     keys_and_shapes)
+                     .options;
+    p.order = 1, p.double_only = true;
   }
   add("", threefry2x32_p, apply(threefry2x32_p), [](Random& r) {
     auto word = [&](const Shape& s) { return r.array(DType::u32, s, 0, 4e9); };
