@@ -2,6 +2,8 @@
 // weak carries, scans with checkpoints, and scans of associative functions.
 #include "jaxpp/control.h"
 
+#include <cmath>
+
 #include "jaxpp/core/jaxpr.h"
 #include "jaxpp/lax.h"
 
@@ -30,44 +32,61 @@ void settle_weak_carry(FlatFn body, Results& carry, Args xs, const WeakMask& wea
   }
 }
 
-// A scan over segments of `every` steps, each a checkpointed scan; the steps left over come last
-// in running order.
-void scan_checkpointed(FlatFn body, Args init, Args xs, std::int64_t length, bool reverse,
-                       std::int64_t unroll, std::int64_t every, Results& out, Loc loc) {
-  for (const Array& x : xs)
-    if (x.ndim() > 0 && length < 0) length = x.shape()[0];
-  bool regular = length >= 0;
-  for (const Array& x : xs) regular = regular && x.ndim() > 0 && x.shape()[0] == length;
-  const std::int64_t segments = regular ? length / every : 0, main = segments * every,
-                     rest = length - main;
-  if (segments < 2) return scan_flat(body, init, xs, length, reverse, unroll, out, loc);
-  const std::size_t n = init.size();
-  const std::int64_t main_from = reverse ? rest : 0, rest_from = reverse ? 0 : main;
-  auto part = [&](const Array& x, std::int64_t from, std::int64_t count) {
-    return lax::slice_in_dim(x, from, from + count, 0, loc);
-  };
-  auto reshaped = [&](const Array& x, const Dims& leading, std::size_t drop) {
+namespace {
+// The lengths of segments, of segments of segments, ...
+std::vector<std::int64_t> segment_lengths(Checkpointing checkpoint, std::int64_t length) {
+  if (checkpoint == Checkpointing::sqrt)
+    return {std::max<std::int64_t>(1, std::llround(std::sqrt(double(length))))};
+  if (checkpoint != Checkpointing::log) return {checkpoint.interval()};
+  constexpr std::int64_t kSegments = 8;
+  std::vector<std::int64_t> lengths;
+  while ((length /= kSegments) > 1) lengths.push_back(length);
+  return lengths;
+}
+
+// A scan over segments, each a checkpointed scan, of segments again if there are more lengths; the steps left over come
+// last in running order.
+struct SegmentedScan {
+  FlatFn body;
+  std::size_t n_carry;
+  bool reverse;
+  std::int64_t unroll;
+  Loc loc;
+
+  Array part(const Array& x, std::int64_t from, std::int64_t count) const {
+    return count == x.shape()[0] ? x : lax::slice_in_dim(x, from, from + count, 0, loc);
+  }
+  Array reshaped(const Array& x, const Dims& leading, std::size_t drop) const {
     Shape s = leading;
     s.append(x.shape().begin() + std::ptrdiff_t(drop), x.shape().end());
     return lax::reshape(x, s, loc);
-  };
-  Results segmented, y;
-  for (const Array& x : xs)
-    segmented.push_back(reshaped(part(x, main_from, main), {segments, every}, 1));
-  auto segment = [&](Args in, Results& result) {
-    auto steps = [&](Args seg, Results& r) {
-      scan_flat(body, seg.first(n), seg.subspan(n), every, reverse, unroll, r, loc);
+  }
+  void run(Args init, Args xs, std::int64_t length, std::span<const std::int64_t> lengths,
+           Results& y) const {
+    while (!lengths.empty() && length / lengths[0] < 2) lengths = lengths.subspan(1);
+    if (lengths.empty()) return scan_flat(body, init, xs, length, reverse, unroll, y, loc);
+    const std::int64_t every = lengths[0], segments = length / every, main = segments * every,
+                       rest = length - main;
+    const std::int64_t main_from = reverse ? rest : 0, rest_from = reverse ? 0 : main;
+    Results segmented;
+    for (const Array& x : xs)
+      segmented.push_back(reshaped(part(x, main_from, main), {segments, every}, 1));
+    auto segment = [&](Args in, Results& result) {
+      auto steps = [&](Args seg, Results& r) {
+        run(seg.first(n_carry), seg.subspan(n_carry), every, lengths.subspan(1), r);
+      };
+      checkpoint_flat(flat(steps), in, nullptr, result, loc);
     };
-    checkpoint_flat(flat(steps), in, nullptr, result, loc);
-  };
-  scan_flat(flat(segment), init, args(segmented), segments, reverse, 1, y, loc);
-  for (std::size_t i = n; i < y.size(); ++i) y[i] = reshaped(y[i], {main}, 2);
-  if (rest > 0) {
+    scan_flat(flat(segment), init, args(segmented), segments, reverse, 1, y, loc);
+    for (std::size_t i = n_carry; i < y.size(); ++i) y[i] = reshaped(y[i], {main}, 2);
+    if (rest > 0) add_rest(xs, rest_from, rest, y);
+  }
+  void add_rest(Args xs, std::int64_t from, std::int64_t count, Results& y) const {
     Results last, tail;
-    for (const Array& x : xs) last.push_back(part(x, rest_from, rest));
-    scan_flat(body, args(y).first(n), args(last), rest, reverse, unroll, tail, loc);
+    for (const Array& x : xs) last.push_back(part(x, from, count));
+    scan_flat(body, args(y).first(n_carry), args(last), count, reverse, unroll, tail, loc);
     for (std::size_t i = 0; i < y.size(); ++i) {
-      if (i < n) {
+      if (i < n_carry) {
         y[i] = tail[i];
         continue;
       }
@@ -75,6 +94,22 @@ void scan_checkpointed(FlatFn body, Args init, Args xs, std::int64_t length, boo
       y[i] = lax::concatenate(both, 0, loc);
     }
   }
+};
+}  // namespace
+
+void scan_checkpointed(FlatFn body, Args init, Args xs, std::int64_t length, bool reverse,
+                       std::int64_t unroll, Checkpointing checkpoint, Results& out, Loc loc) {
+  if (checkpoint.interval() < Checkpointing::log.interval())
+    fail("scan: checkpoint is " + std::to_string(checkpoint.interval()) + ".", loc, "E30",
+         "Give a positive number of steps, Checkpointing::sqrt or Checkpointing::log.");
+  for (const Array& x : xs)
+    if (x.ndim() > 0 && length < 0) length = x.shape()[0];
+  bool regular = length >= 0;
+  for (const Array& x : xs) regular = regular && x.ndim() > 0 && x.shape()[0] == length;
+  if (!regular) return scan_flat(body, init, xs, length, reverse, unroll, out, loc);
+  Results y;
+  SegmentedScan{body, init.size(), reverse, unroll, loc}.run(
+      init, xs, length, segment_lengths(checkpoint, length), y);
   out.append(y.begin(), y.end());
 }
 

@@ -15,6 +15,25 @@
 #include "jaxpp/args.h"
 
 namespace jaxpp {
+
+/// Which carries the reverse mode of a scan of n steps keeps; it recomputes the rest.
+/// every(k), or just the number k: every k-th, and those of one segment: memory n/k + k, each step runs twice.
+/// sqrt: every(k) with k near the root of n: memory 2 sqrt(n), each step runs twice.
+/// log: segments of segments, eight at a time: memory 8 log8(n), each step runs log8(n) + 1 times.
+class Checkpointing {
+ public:
+  static const Checkpointing none, sqrt, log;
+  static constexpr Checkpointing every(std::int64_t k) { return Checkpointing(k); }
+  constexpr Checkpointing(std::int64_t k) : k_(k) {}
+  constexpr std::int64_t interval() const { return k_; }  ///< k > 0; 0: none, -1: sqrt, -2: log
+  bool operator==(const Checkpointing&) const = default;
+
+ private:
+  std::int64_t k_;
+};
+inline constexpr Checkpointing Checkpointing::none{0}, Checkpointing::sqrt{-1},
+    Checkpointing::log{-2};
+
 namespace internal {
 
 template <class P, class A>
@@ -64,7 +83,7 @@ void check_carry(const C& before, const C& after, const char* who, Loc loc) {
                     "E31", loc);
 }
 void scan_checkpointed(FlatFn body, Args init, Args xs, std::int64_t length, bool reverse,
-                       std::int64_t unroll, std::int64_t every, Results& out, Loc loc);
+                       std::int64_t unroll, Checkpointing checkpoint, Results& out, Loc loc);
 void associative_scan_flat(FlatFn op, Args xs, bool reverse, std::int64_t axis, Results& out,
                            Loc loc);
 
@@ -81,7 +100,7 @@ struct ScanOptions {
   std::int64_t length = -1;     ///< needed only without xs
   bool reverse = false;         ///< from the last element to the first
   std::int64_t unroll = 1;      ///< steps per iteration of the compiled loop
-  std::int64_t checkpoint = 0;  ///< k > 0: reverse mode keeps every k-th carry, recomputes the rest
+  Checkpointing checkpoint = Checkpointing::none;  ///< what reverse mode keeps: k, sqrt, log
 };
 /// Loops over the leading axis of xs:   carry = init;  for (x in xs) (carry, y) = f(carry, x);
 /// gives pair(carry, all y stacked).  Differentiable in both modes.    scan(f, init, None,
@@ -114,7 +133,7 @@ auto scan(const F& f, C&& init, const X& xs, ScanOptions options = {}, Loc loc =
   };
   auto step = internal::flat(body);
   internal::settle_weak_carry(step, c, args(x), weak, "scan", loc);
-  if (options.checkpoint > 0)
+  if (options.checkpoint != Checkpointing::none)
     internal::scan_checkpointed(step, args(c), args(x), options.length, options.reverse,
                                 options.unroll, options.checkpoint, out, loc);
   else
@@ -135,6 +154,10 @@ struct WhileOptions {
   std::int64_t max_steps = 0;  ///< n > 0: at most n steps, and reverse mode works
 };
 /// while (condition(carry)) carry = body(carry);   Without max_steps, forward mode only.
+/// With max_steps = n the loop ends after n steps, whether or not the condition still holds (test it on the result, if that
+/// matters).  Reverse mode keeps the carry of each step, in memory for n, and runs back as many steps as were taken:
+/// grad([](Array a) { return while_loop([a](Array x) { return abs(x * x - a) > 1e-12; },
+///                                      [a](Array x) { return (x + a / x) / 2; }, a, {.max_steps = 50}); })(2.0)
 template <class P, class F, class C>
 auto while_loop(const P& condition, const F& body, C&& init, WhileOptions options = {},
                 Loc loc = Loc::current()) {

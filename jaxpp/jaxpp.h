@@ -13,6 +13,7 @@
 //   auto [v, dv] = jvp(f, x, dx);            // forward mode; linearize              jvp.h
 //   auto [w, pullback] = vjp(f, x);          // reverse mode, reusable
 //   Array H = hessian(f)(x);                 // jacfwd, jacrev, jacobian, hvp        jacobian.h
+//   auto c = taylor(f, 10)(x, dx);           // Taylor coefficients along a line     taylor.h
 //   Array ys = vmap(f)(batch);               // adds an axis; {.in_axes = {0, None}} vmap.h
 //   auto fast = jit(f);   fast(x);           // traced once per type, then compiled  jit.h
 //
@@ -25,6 +26,7 @@
 //   std::tie(m, loss) = step(std::move(m), in, out);   // what is moved in gives its buffers up
 //
 //   cond, switch_, while_loop, fori_loop, scan, associative_scan, map                control.h
+//   Array path = odeint(rate, y0, ts, k);    // differential equations               ode.h
 //   custom_jvp, custom_vjp, checkpoint       // own derivatives; recomputation       custom.h
 //   std::cout << make_jaxpr(grad(f))(x);     // the program behind a function        make_jaxpr.h
 //   check_grads(f, x);                       // against finite differences           check_grads.h
@@ -67,6 +69,7 @@
 #include "jaxpp/nn_layers.h"
 #include "jaxpp/nn_losses.h"
 #include "jaxpp/nn_recurrent.h"
+#include "jaxpp/ode.h"
 #include "jaxpp/optim.h"
 #include "jaxpp/polynomial.h"
 #include "jaxpp/random.h"
@@ -76,6 +79,7 @@
 #include "jaxpp/special.h"
 #include "jaxpp/special_matrices.h"
 #include "jaxpp/statistics.h"
+#include "jaxpp/taylor.h"
 #include "jaxpp/threads.h"
 #include "jaxpp/tree.h"
 #include "jaxpp/vmap.h"

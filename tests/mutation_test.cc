@@ -114,6 +114,7 @@ const std::map<std::string, const char*> kNoSign = {
     {"igamma_grad_a jvp", "an error: no derivative is known"},
     {"random_gamma_grad jvp", "an error: no derivative is known"},
     {"pure_callback jvp", "an error: a host function has no derivative"},
+    {"bounded_while transpose", "an error: linearized, it is a counted scan"},
     {"while transpose", "an error: the number of steps has no bound"},
     {"io_callback jvp", "an error: a host function has no derivative"},
     {"geqrf jvp", "an error: no derivative is known"},

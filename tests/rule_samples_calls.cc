@@ -4,6 +4,7 @@
 #include "jaxpp/core/user_functions.h"
 #include "jaxpp/io_callback.h"
 #include "jaxpp/lax.h"
+#include "jaxpp/ops/bounded.h"
 #include "jaxpp/ops/host_fn.h"
 #include "jaxpp/ops/primitives.h"
 #include "rule_samples.h"
@@ -58,6 +59,22 @@ void calls(std::vector<Sample>& out) {
                  {}});
   out.back().options.order = 1;
 
+  for (bool reverse : {false, true}) {
+    Sample counted{reverse ? "counted_scan reverse" : "counted_scan",
+                   {&counted_scan_p},
+                   apply(counted_scan_p, CountedScanParams{step, 4, 1, 1, reverse}),
+                   {},
+                   {}};
+    counted.make = [](Random& r) {
+      return Arrays{Array(std::int32_t(r.integer(0, 4))),
+                    r.array(DType::f64, {2}, 0.25, 0.85, true),
+                    r.array(DType::f64, {2}, 0.25, 0.85, true),
+                    r.array(DType::f64, {4, 2}, 0.25, 0.85, true)};
+    };
+    counted.options.order = 1;
+    out.push_back(counted);
+  }
+
   // while |c| < bound: c = 1.5 c + 0.1 w.  Lanes take different numbers of steps.
   const auto below = traced({f64s({}), f64s({})},
                             [](Args x, Results& y) { y.push_back(lax::lt(lax::abs(x[1]), x[0])); });
@@ -73,6 +90,12 @@ void calls(std::vector<Sample>& out) {
   loop.options.reverse = false;
   loop.options.constant = {0};
   out.push_back(loop);
+  Sample bounded = loop;
+  bounded.name = "bounded_while";
+  bounded.covers = {&bounded_while_p};
+  bounded.f = apply(bounded_while_p, BoundedWhileParams{grow, 1, below, 1, 20});
+  bounded.options.reverse = true;
+  out.push_back(bounded);
 
   // A condition for each of three lanes, as vmap leaves it; the carries are c: [3] and a sum of its past, [3,2].
   const auto below3 = traced({f64s({3}), f64s({3}), f64s({3, 2})}, [](Args x, Results& y) {
@@ -91,6 +114,12 @@ void calls(std::vector<Sample>& out) {
   };
   lanes.options.reverse = false;
   lanes.options.constant = {0};
+  out.push_back(lanes);
+  lanes.name = "bounded_while in lanes";
+  lanes.covers = {&bounded_while_p};
+  lanes.f = apply(bounded_while_p, BoundedWhileParams{grow3, 1, below3, 1, 20});
+  lanes.options.reverse = true;
+  lanes.options.order = 1;
   out.push_back(lanes);
 
   const auto left =

@@ -2,7 +2,8 @@
 //
 // A rule stays eager C++ until somebody records the call (JaxprTrace::custom_call makes it an equation with the rule as a
 // parameter).  A function given as fwd and bwd has forward mode too: its tangent map is custom_lin, whose transpose is
-// bwd, and whose value is therefore the transpose of bwd.
+// bwd, and whose value is therefore the transpose of bwd.  A rule of the library may have all of jvp, fwd and bwd: then jvp is
+// forward mode, and fwd and bwd are what is linearized.
 #include "transforms/custom.h"
 #include "jaxpp/flat.h"
 #include "transforms/calls.h"
@@ -23,7 +24,8 @@ void check_type(const CustomRule& rule, const char* part, std::size_t i, Type go
 }
 }  // namespace
 
-void custom_jvp_rule(const CustomRule& rule, Args x, Args dx, Results& y, Results& dy) {
+void custom_jvp_rule(const CustomRule& rule, Args x, Args dx, bool linearizing, Results& y,
+                     Results& dy) {
   if (!rule.jvp && !rule.fwd)
     rule_error(
         "custom derivative of `" + rule.name + "`: it has no derivative rule" +
@@ -31,7 +33,7 @@ void custom_jvp_rule(const CustomRule& rule, Args x, Args dx, Results& y, Result
   Results t;
   for (std::size_t i = 0; i < x.size(); ++i) t.push_back(instantiate(dx[i], x[i].type()));
   UserScope user(context.trace);
-  if (rule.jvp) {
+  if (rule.jvp && !(linearizing && rule.fwd)) {
     rule.jvp(x, args(t), y, dy);
     check_rule(rule, "the jvp rule", dy.size(), y.size());
     for (std::size_t i = 0; i < y.size(); ++i)
@@ -134,7 +136,7 @@ void custom_call_jvp(JvpRule& r) {  // what the function closed over has no tang
   auto& p = r.params.as<CustomParams>();
   auto n = std::size_t(p.num_consts);
   Results y, dy;
-  custom_jvp_rule(*p.rule, r.x.subspan(n), r.dx.subspan(n), y, dy);
+  custom_jvp_rule(*p.rule, r.x.subspan(n), r.dx.subspan(n), r.tangent, y, dy);
   check_rule(*p.rule, "the rule", y.size(), p.call_jaxpr->outs.size());
   for (std::size_t i = 0; i < y.size(); ++i) {
     check_type(*p.rule, "value", i, y[i].type(), p.call_jaxpr->type(p.call_jaxpr->outs[i]));
@@ -176,7 +178,14 @@ void expand_custom_lin(const CustomLinParams& p, Args in, Results& dy) {
   Borrowed known(Args{c.consts});
   for (std::size_t i = 0; i < p.out_types.size(); ++i) known.push(nullptr);
   SmallVec<Array, 4> ct(c.jaxpr->invars.size());
-  backward_pass(*c.jaxpr, known, dx, ct.data());
+  try {
+    backward_pass(*c.jaxpr, known, dx, ct.data());
+  } catch (const Error& e) {
+    fail<Error>("custom derivative of `" + p.rule->name +
+                    "`: forward mode transposes bwd, which is not linear in the cotangent:\n" +
+                    e.what(),
+                user_loc(Loc::current()), "E20", "Make bwd linear, or use custom_jvp.");
+  }
   for (std::size_t i = 0; i < p.out_types.size(); ++i)
     dy.push_back(instantiate(ct[c.consts.size() + i], p.out_types[i]));
 }

@@ -72,7 +72,7 @@ void JvpTrace::custom_call(const CustomPtr& rule, Args in, Results& out) {
   Results y, dy;
   {
     Scope scope(rule_trace());
-    custom_jvp_rule(*rule, x, dx, y, dy);
+    custom_jvp_rule(*rule, x, dx, tangent_trace(), y, dy);
   }
   for (std::size_t i = 0; i < y.size(); ++i)
     out.push_back(keep(dy[i]) && has_tangent(y[i].type()) ? dual(y[i], dy[i]) : y[i]);

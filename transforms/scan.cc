@@ -2,8 +2,13 @@
 //
 // Every transform of a scan is a scan of a transformed body.  Which carries are active (have a tangent, are batched) is
 // a fixpoint: a carry that comes out active must go in active.
+//
+// counted_scan is a scan of which only the first `count` steps run (of those that xs has; reverse: from step count - 1 to
+// step 0), operand 0; rows of ys beyond are zero.  Its rules are those of scan over the other operands, so that a loop
+// whose number of steps is known only when it has run has a reverse mode that costs as many steps.  Executors see a while.
 #include <algorithm>
 #include "jaxpp/flat.h"
+#include "jaxpp/ops/bounded.h"
 #include "transforms/calls.h"
 
 namespace jaxpp {
@@ -23,13 +28,35 @@ Mask carry_fixpoint(const Sizes& n, Mask start, Step step) {
   }
   return start;
 }
+/// The kind of loop that a rule works on: a scan, or one of so many steps.
+struct Loop {
+  Array count{};  // null: scan
+
+  Results operator()(Args in, const ScanParams& p) const {
+    if (!count.defined()) return call(scan_p, in, p);
+    return call(counted_scan_p, counted(in), counted(p));
+  }
+  Results recorded(const JvpRule& r, Args in, const ScanParams& p) const {
+    if (!count.defined()) return record(r, scan_p, in, p);
+    return record(r, counted_scan_p, counted(in), counted(p));
+  }
+
+ private:
+  Borrowed counted(Args in) const {
+    Borrowed all(count);
+    all.append(in);
+    return all;
+  }
+  static CountedScanParams counted(const ScanParams& p) {
+    return {p.jaxpr, p.length, p.num_carry, p.num_consts, p.reverse};
+  }
+};
 ScanParams like(const ScanParams& p, const JaxprPtr& j, std::size_t num_carry,
                 std::size_t num_consts, bool reverse) {
   return {j, p.length, std::int64_t(num_carry), std::int64_t(num_consts), reverse, p.unroll};
 }
 
-void scan_shape(Types in, Params q, Type* out) {
-  auto& p = q.as<ScanParams>();
+void loop_shape(Types in, const ScanParams& p, Type* out) {
   const JaxprBody& j = *p.jaxpr;
   need(p.length >= 0 && p.num_consts >= 0 && p.num_carry >= 0 &&
            std::size_t(p.num_consts + p.num_carry) <= j.invars.size() &&
@@ -56,8 +83,7 @@ void scan_shape(Types in, Params q, Type* out) {
 }
 
 // Body inputs and outputs are regrouped: (x, dx) -> consts, dconsts | carry, dcarry | xs, dxs.
-void scan_jvp(JvpRule& r) {
-  auto& p = r.params.as<ScanParams>();
+void loop_jvp(JvpRule& r, const ScanParams& p, const Loop& loop) {
   auto n = sizes(p);
   std::shared_ptr<const JvpJaxpr> t;
   Mask active = carry_fixpoint(n, defined(r.dx), [&](const Mask& m, const Mask& carry) {
@@ -102,7 +128,7 @@ void scan_jvp(JvpRule& r) {
       "scan jvp" + std::to_string(n.consts) + "," + std::to_string(n.carry),
       [&] { return reorder(*t->jaxpr, in, out); });
   Results y =
-      call(scan_p, args(operands), like(p, *body, group_sizes[1], group_sizes[0], p.reverse));
+      loop(args(operands), like(p, *body, group_sizes[1], group_sizes[0], p.reverse));
   for (std::size_t i = 0; i < y.size(); ++i) (place[i].first ? r.dy : r.y)[place[i].second] = y[i];
 }
 
@@ -181,8 +207,7 @@ LinearScan split_scan(const Sizes& n, const LinearJaxpr& t, const Mask& active) 
   s.tangent = reorder(*t.tangent, in, out);
   return s;
 }
-void scan_linearize(JvpRule& r) {
-  auto& p = r.params.as<ScanParams>();
+void loop_linearize(JvpRule& r, const ScanParams& p, const Loop& loop) {
   auto n = sizes(p);
   std::shared_ptr<const LinearJaxpr> t;
   Mask active = carry_fixpoint(n, defined(r.dx), [&](const Mask& m, const Mask& carry) {
@@ -193,7 +218,7 @@ void scan_linearize(JvpRule& r) {
       mask_key("scan linear", active) + std::to_string(n.consts) + "," + std::to_string(n.carry),
       [&] { return split_scan(n, *t, active); });
   const std::size_t n_in = active.size(), n_y = t->active.size();
-  Results out = call(scan_p, r.x, like(p, s->primal, n.carry, n.consts, p.reverse)), hoisted,
+  Results out = loop(r.x, like(p, s->primal, n.carry, n.consts, p.reverse)), hoisted,
           operands;
   if (s->hoisted) eval_jaxpr(*s->hoisted, r.x.first(n.consts), hoisted);
   for (std::size_t i = 0; i < n_y; ++i) r.y[i] = out[i];
@@ -215,7 +240,7 @@ void scan_linearize(JvpRule& r) {
   std::size_t n_carry = operands.size() - n_consts;
   residuals(false);
   tangents(n.consts + n.carry, n_in);
-  Results dy = record(r, scan_p, args(operands), like(p, s->tangent, n_carry, n_consts, p.reverse));
+  Results dy = loop.recorded(r, args(operands), like(p, s->tangent, n_carry, n_consts, p.reverse));
   for (std::size_t i = 0, k = 0; i < n_y; ++i)
     if (t->active[i]) r.dy[i] = dy[k++];
 }
@@ -226,8 +251,7 @@ Array sum_so_far(const TransposeRule& r, std::size_t i) {
 }
 // consts: known, linear;  carry: linear;  xs: known, linear.  The cotangents of consts, summed up step by step, and of the
 // carry are the new carry, those of ys and the known xs are the new xs; the loop runs the other way.
-void scan_transpose(TransposeRule& r) {
-  auto& p = r.params.as<ScanParams>();
+void loop_transpose(TransposeRule& r, const ScanParams& p, const Loop& loop) {
   auto n = sizes(p);
   Mask known = defined(r.x);
   for (std::size_t i = n.consts; i < n.consts + n.carry; ++i)
@@ -273,13 +297,12 @@ void scan_transpose(TransposeRule& r) {
   for (std::size_t i = n.carry; i < n.carry + n.ys; ++i)
     if (r.ct[i].defined()) operands.push_back(r.ct[i]);
   Results out =
-      call(scan_p, args(operands), like(p, *body, n_sums + n.carry, known_consts, !p.reverse));
+      loop(args(operands), like(p, *body, n_sums + n.carry, known_consts, !p.reverse));
   for (std::size_t i = 0, k = 0; i < known.size(); ++i)
     if (!known[i]) r.add(i, out[k++]);
 }
 
-void scan_batch(BatchRule& b) {
-  auto& p = b.params.as<ScanParams>();
+void loop_batch(BatchRule& b, const ScanParams& p, const Loop& loop) {
   auto n = sizes(p);
   std::shared_ptr<const BatchedJaxpr> t;
   Mask batched = carry_fixpoint(n, mapped(b), [&](const Mask& m, const Mask& carry) {
@@ -295,14 +318,193 @@ void scan_batch(BatchRule& b) {
     else
       in.push_back(lax::move_axis(b.x[i], b.axis[i], 1));
   }
-  Results out = call(scan_p, args(in), like(p, t->jaxpr, n.carry, n.consts, p.reverse));
+  Results out = loop(args(in), like(p, t->jaxpr, n.carry, n.consts, p.reverse));
   for (std::size_t i = 0; i < out.size(); ++i) {
     b.y[i] = out[i];
     b.y_axis[i] = !t->batched[i] ? -1 : i < n.carry ? 0 : 1;
   }
 }
 
+void scan_shape(Types in, Params p, Type* out) { loop_shape(in, p.as<ScanParams>(), out); }
+void scan_jvp(JvpRule& r) { loop_jvp(r, r.params.as<ScanParams>(), {}); }
+void scan_linearize(JvpRule& r) { loop_linearize(r, r.params.as<ScanParams>(), {}); }
+void scan_transpose(TransposeRule& r) { loop_transpose(r, r.params.as<ScanParams>(), {}); }
+void scan_batch(BatchRule& b) { loop_batch(b, b.params.as<ScanParams>(), {}); }
+
+// ---- counted_scan: the same without operand 0
+ScanParams steps(Params q) {
+  auto& p = q.as<CountedScanParams>();
+  return {p.jaxpr, p.length, p.num_carry, p.num_consts, p.reverse, 1};
+}
+void counted_shape(Types in, Params p, Type* out) {
+  need(!in.empty() && in[0] == scalar_type(DType::i32), "counted_scan",
+       "the number of steps must be i32[].");
+  loop_shape(in.subspan(1), steps(p), out);
+}
+template <void (*rule)(JvpRule&, const ScanParams&, const Loop&)>
+void counted_jvp(JvpRule& r) {
+  JvpRule rest{r.prim, r.x.subspan(1), r.dx.subspan(1), r.params, r.y, r.dy, r.tangent};
+  rule(rest, steps(r.params), Loop{r.x[0]});
+}
+void counted_transpose(TransposeRule& r) {
+  TransposeRule rest{r.prim,   r.x.subspan(1),       r.ct,
+                     r.params, r.x_types.subspan(1), r.into.subspan(1)};
+  loop_transpose(rest, steps(r.params), Loop{r.x[0]});
+}
+// Lanes that take different numbers of steps: all take the greatest, those that are done hold their carry.
+void counted_batch(BatchRule& b) {
+  const ScanParams p = steps(b.params);
+  BatchRule rest{b.prim,   b.x.subspan(1), b.axis + 1, b.size, b.axis_name,
+                 b.params, b.y,            b.y_axis};
+  if (b.axis[0] < 0) return loop_batch(rest, p, Loop{b.x[0]});
+  const Array step = lax::iota(DType::i32, {p.length}, 0),
+              most = lax::reduce_max(
+                  lax::concatenate(std::array{b.x[0], lax::full(make_type(DType::i32, {1}), 0)}, 0),
+                  {0});
+  Results x{b.x[0]};
+  x.append(b.x.begin() + 1, b.x.end());
+  x.push_back(step);
+  SmallVec<int, 8> axis;
+  axis.push_back(b.axis[0]);
+  for (std::size_t i = 1; i < b.x.size(); ++i) axis.push_back(b.axis[i]);
+  axis.push_back(-1);
+  const ScanParams q{held_when_done(p.jaxpr, std::size_t(p.num_consts), std::size_t(p.num_carry), {}),
+                     p.length, p.num_carry, p.num_consts + 1, p.reverse, 1};
+  BatchRule held{b.prim, args(x), axis.data(), b.size, b.axis_name, b.params, b.y, b.y_axis};
+  loop_batch(held, q, Loop{most});
+}
+struct While {
+  JaxprPtr cond, body;
+};
+// The loop over (step, carry, ys so far); its constants are the scan's, and xs.
+While as_while(const ScanParams& p) {
+  const Sizes n = sizes(p);
+  const std::vector<Type> in = p.jaxpr->in_types(), out = p.jaxpr->out_types();
+  std::vector<Type> state{scalar_type(DType::i32)}, types, more{state[0]};
+  state.insert(state.end(), out.begin(), out.begin() + std::ptrdiff_t(n.carry));
+  for (std::size_t i = n.carry; i < out.size(); ++i) state.push_back(stacked(out[i], p.length));
+  for (std::size_t i = 0; i < in.size(); ++i)
+    if (i < n.consts || i >= n.consts + n.carry)
+      types.push_back(i < n.consts ? in[i] : stacked(in[i], p.length));
+  types.insert(types.end(), state.begin(), state.end());
+  more.insert(more.end(), state.begin(), state.end());
+  const auto test = [&](Args x, Results& y) {
+    y.push_back(p.reverse ? lax::gt(x[1], Array(0)) : lax::lt(x[1], x[0]));
+  };
+  const auto step = [&](Args x, Results& y) {
+    const Args now = x.subspan(n.consts + n.xs);
+    const Array next = lax::add(now[0], Array(p.reverse ? -1 : 1)), at = p.reverse ? next : now[0];
+    const auto starts = [&](std::size_t rank) {
+      Results s{at};
+      while (s.size() < rank) s.push_back(Array(0));
+      return s;
+    };
+    Borrowed operands(x.first(n.consts));
+    operands.append(now.subspan(1, n.carry));
+    Results rows, r;
+    for (std::size_t i = 0; i < n.xs; ++i) {
+      const Array& all = x[n.consts + i];
+      Shape one = all.shape();
+      one[0] = 1;
+      const Array row = lax::dynamic_slice(all, args(starts(one.size())), one);
+      rows.push_back(lax::reshape(row, in[n.consts + n.carry + i]->shape));
+    }
+    operands.append(args(rows));
+    eval_jaxpr(*p.jaxpr, operands, r);
+    y.push_back(next);
+    for (std::size_t i = 0; i < r.size(); ++i) {
+      if (i < n.carry) {
+        y.push_back(r[i]);
+        continue;
+      }
+      Shape one = r[i].shape();
+      one.insert(0, 1);
+      const Array& all = now[1 + i];
+      y.push_back(lax::dynamic_update_slice(all, lax::reshape(r[i], one), args(starts(one.size()))));
+    }
+  };
+  Scope none(nullptr);
+  return {trace_to_jaxpr(more, flat(test), Consts::embed).jaxpr,
+          trace_to_jaxpr(types, flat(step), Consts::embed).jaxpr};
+}
+void counted_lower(Args x, Params q, Array* y) {
+  const ScanParams p = steps(q);
+  const Sizes n = sizes(p);
+  const std::vector<Type> out = p.jaxpr->out_types();
+  const Args operands = x.subspan(1);
+  Results empty;  // ys
+  for (std::size_t i = n.carry; i < out.size(); ++i)
+    empty.push_back(lax::full(stacked(out[i], p.length), 0));
+  if (p.length == 0) {
+    for (std::size_t i = 0; i < n.carry; ++i) y[i] = operands[n.consts + i];
+    for (std::size_t i = 0; i < n.ys; ++i) y[n.carry + i] = empty[i];
+    return;
+  }
+  const auto loop = p.jaxpr->memo<While>(
+      "counted scan as while" + std::to_string(p.length) + "," + std::to_string(n.consts) + "," +
+          std::to_string(n.carry) + (p.reverse ? "r" : ""),
+      [&] { return as_while(p); });
+  const Array zero(0), count = lax::clamp(zero, x[0], Array(std::int32_t(p.length)));
+  Borrowed in(count);
+  in.append(operands.first(n.consts));
+  in.append(operands.subspan(n.consts + n.carry));
+  in.push(p.reverse ? count : zero);
+  in.append(operands.subspan(n.consts, n.carry));
+  in.append(args(empty));
+  const Results r =
+      call(while_p, in, WhileParams{loop->body, std::int64_t(n.consts + n.xs), loop->cond, 1});
+  for (std::size_t i = 1; i < r.size(); ++i) y[i - 1] = r[i];
+}
+
 }  // namespace
+
+// Lanes that are done give the body no gradient, so that its NaNs stay inside it.
+JaxprPtr internal::held_when_done(const JaxprPtr& body, std::size_t n_consts, std::size_t n_carry,
+                                  const Shape& lanes) {
+  const std::string key = "held when done" + make_type(DType::i32, lanes)->str() +
+                          std::to_string(n_consts) + "," + std::to_string(n_carry);
+  return *body->memo<JaxprPtr>(key, [&] {
+    std::vector<Type> in = body->in_types();
+    const std::size_t n = in.size();
+    in.insert(in.begin(), make_type(DType::i32, lanes));
+    in.push_back(scalar_type(DType::i32));
+    const auto step = [&](Args x, Results& y) {
+      const Array running =
+          lax::lt(lanes.empty() ? x[n + 1] : lax::broadcast_in_dim(x[n + 1], lanes, {}), x[0]);
+      const auto choose = [&](const Array& now, const Array& then) {
+        return lax::select(lax::broadcast_in_dim(running, now.shape(), iota_dims(lanes.size())), now,
+                           then);
+      };
+      Results operands, r;
+      for (std::size_t i = 0; i < n; ++i) {
+        const bool carried = i >= n_consts && i < n_consts + n_carry;
+        operands.push_back(carried && has_tangent(x[i + 1].type())
+                               ? choose(x[i + 1], lax::stop_gradient(x[i + 1]))
+                               : x[i + 1]);
+      }
+      eval_jaxpr(*body, args(operands), r);
+      for (std::size_t i = 0; i < r.size(); ++i)
+        y.push_back(choose(r[i], i < n_carry ? x[1 + n_consts + i] : lax::zeros_like(r[i])));
+    };
+    Scope none(nullptr);
+    return trace_to_jaxpr(in, flat(step), Consts::embed).jaxpr;
+  });
+}
+
+const Primitive counted_scan_p = {
+    .name = "counted_scan",
+    .shape = counted_shape,
+    .jvp = counted_jvp<loop_jvp>,
+    .linearize = counted_jvp<loop_linearize>,
+    .transpose = counted_transpose,
+    .batch = counted_batch,
+    .lower = counted_lower,
+    .num_outputs = [](Params p) { return p.as<CountedScanParams>().jaxpr->outs.size(); },
+    .params = &params_ops<CountedScanParams>,
+    .uses_axis =
+        [](Params p, const std::string& name) {
+          return uses_axis(*p.as<CountedScanParams>().jaxpr, name);
+        }};
 
 const Primitive scan_p = {
     .name = "scan",

@@ -2,6 +2,7 @@
 // An explicit list: nothing relies on the static initialisers of a static library.
 #include <map>
 #include <mutex>
+#include "jaxpp/ops/bounded.h"
 #include "jaxpp/ops/host_fn.h"
 #include "jaxpp/ops/linalg.h"
 #include "jaxpp/ops/primitives.h"
@@ -103,6 +104,8 @@ const Primitive* const kBuiltIn[] = {
     &remat_p,
     &scan_p,
     &while_p,
+    &bounded_while_p,
+    &counted_scan_p,
     &cond_p,
     &custom_jvp_call_p,
     &custom_vjp_call_p,
