@@ -26,6 +26,7 @@
 //   cond, switch_, while_loop, fori_loop, scan, associative_scan, map                control.h
 //   custom_jvp, custom_vjp, checkpoint       // own derivatives; recomputation       custom.h
 //   std::cout << make_jaxpr(grad(f))(x);     // the program behind a function        make_jaxpr.h
+//   optimize::least_squares(misfit, p0).x    // minimize, root, brentq               optimize.h
 //   check_grads(f, x);                       // against finite differences           check_grads.h
 //   set_num_threads(4)                       // one pool; the same bits for any number  threads.h
 //   random::normal(random::key(0), {3})      // and linalg::, fft::, nn::, optim::, debug::, lax::
@@ -55,6 +56,7 @@
 #include "jaxpp/nested.h"
 #include "jaxpp/nn.h"
 #include "jaxpp/optim.h"
+#include "jaxpp/optimize.h"
 #include "jaxpp/polynomial.h"
 #include "jaxpp/random.h"
 #include "jaxpp/segment.h"
