@@ -56,13 +56,20 @@ Array full_like(const Array& x, const Array& value, std::optional<DType> d, Loc 
 }
 
 // ---- Ranges
+namespace {
+// A number that is known also while a trace records.
+Array known_number(int v, DType d, Loc loc) {
+  Scope now(nullptr);
+  return lax::convert_element_type(Array(v), d, loc);
+}
+}  // namespace
 Array arange(const Array& stop, std::optional<DType> d, Loc loc) {
   need_array(stop, "arange", loc);
-  return arange(lax::convert_element_type(Array(0), stop.dtype(), loc), stop, d, loc);
+  return arange(known_number(0, stop.dtype(), loc), stop, d, loc);
 }
 Array arange(const Array& start, const Array& stop, std::optional<DType> d, Loc loc) {
   need_array(start, "arange", loc);
-  return arange(start, stop, lax::convert_element_type(Array(1), start.dtype(), loc), d, loc);
+  return arange(start, stop, known_number(1, start.dtype(), loc), d, loc);
 }
 Array arange(const Array& start, const Array& stop, const Array& step, std::optional<DType> d,
              Loc loc) {

@@ -33,8 +33,7 @@ using namespace internal;
 
 Problem::Problem(const char* who, FlatFn f, Args x0, Loc loc)
     : who_(who), f_(f), loc_(loc), dtype_(f32) {
-  if (x0.empty())
-    fail(std::string(who) + ": the parameters hold no Array.", user_loc(loc), "E90");
+  if (x0.empty()) fail(std::string(who) + ": the parameters hold no Array.", user_loc(loc), "E90");
   for (const Array& a : x0) {
     if (!is_float(a.dtype()))
       fail(std::string(who) + ": the parameters hold " + a.type()->str() + ".", user_loc(loc),
@@ -67,7 +66,8 @@ void Problem::call(const Array& x, Results& y) const {
 Array Problem::values(const Array& x) const {
   Results y;
   call(x, y);
-  if (y.empty()) fail(std::string(who_) + ": the function returns no Array.", user_loc(loc_), "E90");
+  if (y.empty())
+    fail(std::string(who_) + ": the function returns no Array.", user_loc(loc_), "E90");
   return vector(args(y));
 }
 Array Problem::number(const Array& x) const {
@@ -76,7 +76,8 @@ Array Problem::number(const Array& x) const {
   if (y.size() != 1 || y[0].ndim() != 0)
     fail(std::string(who_) + ": needs a function that returns one number, not " +
              (y.size() == 1 ? y[0].type()->str() : std::to_string(y.size()) + " arrays") + ".",
-         user_loc(loc_), "E17", "Reduce it (sum, mean); for sums of squares there is least_squares.");
+         user_loc(loc_), "E17",
+         "Reduce it (sum, mean); for sums of squares there is least_squares.");
   return y[0].astype(dtype_);
 }
 
@@ -89,9 +90,7 @@ double tolerance(const std::optional<double>& given, DType d) {
   return given ? *given : std::sqrt(epsilon(d));
 }
 Array code(Status s) { return Array(int(s)); }
-Array greatest(const Array& x) {
-  return x.size() == 0 ? zeros({}, x.dtype()) : max(abs(x));
-}
+Array greatest(const Array& x) { return x.size() == 0 ? zeros({}, x.dtype()) : max(abs(x)); }
 Array norm(const Array& x) { return sqrt(dot(x, x)); }
 void check_choice(const Problem& p, const char* option, std::string_view text,
                   std::initializer_list<std::string_view> known) {
@@ -162,9 +161,8 @@ Array solve_linear(const Function& g, const Array& y, Derivative how) {
 }
 }  // namespace
 
-Array implicit_solution(const Problem& p, const Function& equation, Derivative how,
-                        const Array& x0, const std::function<Array(const Array&, Outcome&)>& solve,
-                        Outcome& o) {
+Array implicit_solution(const Problem& p, const Function& equation, Derivative how, const Array& x0,
+                        const std::function<Array(const Array&, Outcome&)>& solve, Outcome& o) {
   if (!context.trace) return solve(x0, o);
   // Inside of the root all results are floats: what carries no derivative leaves it beside x.
   const auto equation_flat = [&](Args x, Results& y) { y.push_back(equation(x[0])); };
@@ -172,24 +170,25 @@ Array implicit_solution(const Problem& p, const Function& equation, Derivative h
     const std::function<Array(const Array&, Outcome&)>& solve;
     DType dtype;
   } solver{solve, p.dtype()};
-  const FlatSolver forward{&solver, [](void* self, FlatFn, Args x, Results& y) {
-                             auto& s = *static_cast<Solve*>(self);
-                             Outcome found;
-                             y.push_back(s.solve(x[0], found));
-                             for (const Array& a :
-                                  {found.cost, found.optimality, found.initial_cost,
-                                   found.iterations, found.evaluations, found.status})
-                               y.push_back(a.astype(s.dtype));
-                           }};
-  const FlatSolver tangent{&how, [](void* self, FlatFn g, Args y, Results& x) {
-                             const Function linear = [&](Array v) {
-                               Results out;
-                               const Array in[] = {v};
-                               g(in, out);
-                               return out[0];
-                             };
-                             x.push_back(solve_linear(linear, y[0], *static_cast<Derivative*>(self)));
-                           }};
+  const FlatSolver forward{
+      &solver, [](void* self, FlatFn, Args x, Results& y) {
+        auto& s = *static_cast<Solve*>(self);
+        Outcome found;
+        y.push_back(s.solve(x[0], found));
+        for (const Array& a : {found.cost, found.optimality, found.initial_cost, found.iterations,
+                               found.evaluations, found.status})
+          y.push_back(a.astype(s.dtype));
+      }};
+  const FlatSolver tangent{
+      &how, [](void* self, FlatFn g, Args y, Results& x) {
+        const Function linear = [&](Array v) {
+          Results out;
+          const Array in[] = {v};
+          g(in, out);
+          return out[0];
+        };
+        x.push_back(solve_linear(linear, y[0], *static_cast<Derivative*>(self)));
+      }};
   const Array start[] = {x0};
   Results y;
   root_flat(flat(equation_flat), forward, tangent, start, y, p.loc());
@@ -225,8 +224,8 @@ std::string summary(const Array& cost, const Array& initial_cost, const Array& o
       text += " " + std::to_string(n) + " " + reason(Status(s)) + ";";
   const auto steps = iterations.to_vector<int>();
   if (!steps.empty())
-    text += " at most " + std::to_string(*std::max_element(steps.begin(), steps.end())) +
-            " iterations";
+    text +=
+        " at most " + std::to_string(*std::max_element(steps.begin(), steps.end())) + " iterations";
   return text;
 }
 

@@ -23,24 +23,24 @@ namespace jaxpp::optimize {
 
 /// Why a solver stopped; Result::status holds it as i32.
 enum class Status : int {
-  running,         ///< not at all: as the callback sees it
-  gradient,        ///< converged: the gradient (of roots: the function) is within gtol
-  cost,            ///< converged: neither the last step nor the model promised more than ftol times the cost
-  step,            ///< converged: the last step was within xtol
+  running,   ///< not at all: as the callback sees it
+  gradient,  ///< converged: the gradient (of roots: the function) is within gtol
+  cost,  ///< converged: neither the last step nor the model promised more than ftol times the cost
+  step,  ///< converged: the last step was within xtol
   max_iterations,  ///< not converged
-  not_finite,      ///< the function or its derivative is NaN or infinite at the start, or nowhere else near the iterate
-  stalled,         ///< no step makes progress: the numbers are not precise enough, or the derivatives are wrong
-  stopped,         ///< by the callback
-  no_bracket,      ///< brentq: f has the same sign at both ends
+  not_finite,  ///< the function or its derivative is NaN or infinite at the start, or nowhere else near the iterate
+  stalled,  ///< no step makes progress: the numbers are not precise enough, or the derivatives are wrong
+  stopped,     ///< by the callback
+  no_bracket,  ///< brentq: f has the same sign at both ends
 };
 /// "the gradient is within its tolerance", ...
 const char* reason(Status);
 
 /// What a callback is told, after every iteration.
 struct Progress {
-  std::int64_t iteration;     ///< 1, 2, ...
-  double cost, optimality;    ///< as in Result
-  Array x;                    ///< all parameters as one vector, in ravel's order
+  std::int64_t iteration;   ///< 1, 2, ...
+  double cost, optimality;  ///< as in Result
+  Array x;                  ///< all parameters as one vector, in ravel's order
 };
 /// fn(const Progress&), once per iteration (under vmap: and lane).  Where the call is not traced, fn may return bool: false stops.
 class Callback {
@@ -91,10 +91,11 @@ struct MinimizeOptions {
   /// 7.1; line search 3.5 and 3.6.
   std::string_view method = "bfgs";
   std::int64_t max_iterations = 0;  ///< 0: 200 times the number of parameters
-  std::optional<double> gtol{};     ///< of the greatest |df/dx|; by default the square root of the dtype's epsilon
-  double ftol = 0;                  ///< of the relative fall of f; 0: not looked at
-  double xtol = 0;                  ///< of the step: |dx| <= xtol |x|
-  std::int64_t history = 10;        ///< l-bfgs: steps remembered
+  std::optional<double>
+      gtol{};       ///< of the greatest |df/dx|; by default the square root of the dtype's epsilon
+  double ftol = 0;  ///< of the relative fall of f; 0: not looked at
+  double xtol = 0;  ///< of the step: |dx| <= xtol |x|
+  std::int64_t history = 10;  ///< l-bfgs: steps remembered
   Callback callback{};
 };
 struct RootOptions {
@@ -103,13 +104,15 @@ struct RootOptions {
   /// Jacobian at the start, its inverse updated after that (Broyden's good method), made anew where that does not lead on.
   std::string_view method = "newton";
   std::int64_t max_iterations = 0;  ///< 0: 200 times the number of unknowns
-  std::optional<double> gtol{};     ///< of the greatest |f|; by default the square root of the dtype's epsilon
-  double xtol = 0;                  ///< of Newton's step: |dx| <= xtol |x|
+  std::optional<double>
+      gtol{};       ///< of the greatest |f|; by default the square root of the dtype's epsilon
+  double xtol = 0;  ///< of Newton's step: |dx| <= xtol |x|
   Callback callback{};
 };
 struct BrentqOptions {
-  double xtol = 2e-12;             ///< of the root
-  std::optional<double> rtol{};    ///< of the root, relative; by default four times the dtype's epsilon
+  double xtol = 2e-12;  ///< of the root
+  std::optional<double>
+      rtol{};  ///< of the root, relative; by default four times the dtype's epsilon
   std::int64_t max_iterations = 100;
 };
 
@@ -142,7 +145,9 @@ std::string summary(const Array& cost, const Array& initial_cost, const Array& o
 /// f as a flat function of the leaves of a tree like x; numbers and void become what transforms make of them.
 template <class F, class P>
 auto of_leaves(const F& f, const P& x) {
-  return [&](Args in, Results& out) { internal::flatten(internal::promote(f(internal::unflatten(x, in))), out); };
+  return [&](Args in, Results& out) {
+    internal::flatten(internal::promote(f(internal::unflatten(x, in))), out);
+  };
 }
 }  // namespace detail
 
@@ -187,8 +192,8 @@ auto least_squares(const F& residual, const P& x0, const LeastSquaresOptions& op
   const auto start = internal::promote(x0);
   auto f = detail::of_leaves(residual, start);
   detail::Outcome o;
-  detail::least_squares_flat(internal::flat(f), args(internal::leaves(start)), {}, {},
-                               options, o, loc);
+  detail::least_squares_flat(internal::flat(f), args(internal::leaves(start)), {}, {}, options, o,
+                             loc);
   return detail::result(start, o);
 }
 /// The same within bounds: steps are projected onto them, parameters that would leave them are held (Kanzow, Yamashita and
@@ -202,8 +207,8 @@ auto least_squares(const F& residual, const P& x0, const Bounds<B>& bounds,
              upper = internal::leaves(internal::promote(bounds.upper));
   auto f = detail::of_leaves(residual, start);
   detail::Outcome o;
-  detail::least_squares_flat(internal::flat(f), args(internal::leaves(start)),
-                               args(lower), args(upper), options, o, loc);
+  detail::least_squares_flat(internal::flat(f), args(internal::leaves(start)), args(lower),
+                             args(upper), options, o, loc);
   return detail::result(start, o);
 }
 
@@ -214,8 +219,7 @@ auto minimize(const F& f, const P& x0, const MinimizeOptions& options = {},
   const auto start = internal::promote(x0);
   auto of = detail::of_leaves(f, start);
   detail::Outcome o;
-  detail::minimize_flat(internal::flat(of), args(internal::leaves(start)), options, o,
-                          loc);
+  detail::minimize_flat(internal::flat(of), args(internal::leaves(start)), options, o, loc);
   return detail::result(start, o);
 }
 
@@ -225,8 +229,7 @@ auto root(const F& f, const P& x0, const RootOptions& options = {}, Loc loc = Lo
   const auto start = internal::promote(x0);
   auto of = detail::of_leaves(f, start);
   detail::Outcome o;
-  detail::root_of_flat(internal::flat(of), args(internal::leaves(start)), options, o,
-                         loc);
+  detail::root_of_flat(internal::flat(of), args(internal::leaves(start)), options, o, loc);
   return detail::result(start, o);
 }
 

@@ -108,8 +108,7 @@ void nothing_to_find(const Array& cost, Args x0, Outcome& o);
 /// How the linear systems of the derivative are solved.
 enum class Derivative { dense, conjugate_gradients, elementwise };
 /// The vector that solve(x0, outcome) finds, as the implicit function  equation(x) = 0  of all that the equation closes over.
-Array implicit_solution(const Problem& p, const Function& equation, Derivative how,
-                        const Array& x0, const std::function<Array(const Array&, Outcome&)>& solve,
-                        Outcome& o);
+Array implicit_solution(const Problem& p, const Function& equation, Derivative how, const Array& x0,
+                        const std::function<Array(const Array&, Outcome&)>& solve, Outcome& o);
 
 }  // namespace jaxpp::optimize::detail

@@ -78,8 +78,8 @@ class LeastSquaresSolver {
   }
   Array solve(const Array& x0, Outcome& o) const {
     const Fit first = start(project(x0));
-    const Fit last =
-        iterate(first, [this](const Fit& s) { return step(s); }, o_.callback);
+    const Fit last = iterate(
+        first, [this](const Fit& s) { return step(s); }, o_.callback);
     Array x;
     finish(last, first.cost, x, o);
     return x;
@@ -95,12 +95,13 @@ class LeastSquaresSolver {
 
   Array project(const Array& x) const { return bounded() ? clip(x, lower_, upper_) : x; }
 
-  // What residuals and rows of the Jacobian are multiplied by, so that J^T r is the gradient of the robust cost and J^T J its
-  // Hessian where that is positive (Triggs et al., Bundle adjustment, 2000; as scipy does it).
+  // What residuals and rows of the Jacobian are multiplied by, so that J^T r is the gradient of the robust cost and J^T J has
+  // its curvature (Triggs et al., Bundle adjustment, 2000, 4.3), or a tenth of rho' for outliers, whose curvature is not positive:
+  // with less, a step that makes one an inlier would change the scale of J^T J by orders of magnitude.
   std::pair<Array, Array> weights(const Array& r) const {
     const Array z = square(r / o_.f_scale);
     const Rho rho = rho_of(o_.loss, z);
-    const Array rows = sqrt(maximum(rho.first + 2. * rho.second * z, epsilon_));
+    const Array rows = sqrt(maximum(rho.first + 2. * rho.second * z, 0.1 * rho.first));
     return {rho.first / rows, rows};
   }
   // Residuals, Jacobian (without a matrix: empty) and gradient at x.
@@ -202,8 +203,7 @@ class LeastSquaresSolver {
   }
   static Array by_cholesky(const Array& a, const Array& b) {
     const Array l = linalg::cholesky(a);
-    const Array y =
-        lax::triangular_solve(l, expand_dims(b, 1), {.left_side = true, .lower = true});
+    const Array y = lax::triangular_solve(l, expand_dims(b, 1), {.left_side = true, .lower = true});
     return squeeze(
         lax::triangular_solve(l, y, {.left_side = true, .lower = true, .transpose_a = true}), 1);
   }
@@ -225,7 +225,9 @@ class LeastSquaresSolver {
     const Array jh = j.forward(h);
     const Array promised = -dot(s.gradient, h) - 0.5 * dot(jh, jh);
     const Array cost1 = cost(x), fall = s.cost - cost1;
-    const Array ratio = fall / promised;
+    // Near the solution costs differ by rounding errors only: there the model is believed.
+    const Array noise = 4 * epsilon_ * s.cost, level = (promised <= noise) & (fall >= -noise);
+    const Array ratio = where(level, 1., fall / promised);
     const Array good = isfinite(cost1) & (promised > 0.) & (ratio > 1e-3);  // NaN: no
 
     Fit next = s;
@@ -251,7 +253,8 @@ class LeastSquaresSolver {
     const auto stay = [](Array, Array from, Array r, Array jac, Array g, Array d) {
       return std::array<Array, 5>{from, r, jac, g, d};
     };
-    const auto at = jaxpp::cond(good, move, stay, x, s.x, s.residual, s.jacobian, s.gradient, s.diagonal);
+    const auto at =
+        jaxpp::cond(good, move, stay, x, s.x, s.residual, s.jacobian, s.gradient, s.diagonal);
     next.x = at[0];
     next.residual = at[1];
     next.jacobian = at[2];

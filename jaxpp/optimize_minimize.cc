@@ -22,16 +22,16 @@ using Objective = std::function<std::tuple<Array, Array>(Array)>;  // value and 
 // interval grows.  low is the best point so far that falls enough.
 
 struct Search {
-  Array step, evaluations, done;          // step: the next one to try
-  Array low, low_value, low_slope;        // at the step low along the direction
+  Array step, evaluations, done;    // step: the next one to try
+  Array low, low_value, low_slope;  // at the step low along the direction
   Array high, high_value, high_slope;
-  Array x, gradient;                      // at low
+  Array x, gradient;  // at low
 };
 // The minimum of the cubic through both ends (3.59), or the middle where that is too near an end.
 Array between(const Search& s) {
   const Array width = s.high - s.low;
   const Array d1 = s.low_slope + s.high_slope - 3. * (s.low_value - s.high_value) / -width;
-  const Array d2 = where(width > 0., 1., -1.) * sqrt(d1 * d1 - s.low_slope * s.high_slope);
+  const Array d2 = sign(width) * sqrt(d1 * d1 - s.low_slope * s.high_slope);
   const Array part = 1. - (s.high_slope + d2 - d1) / (s.high_slope - s.low_slope + 2. * d2);
   const Array inside = (part > 0.1) & (part < 0.9);  // NaN: no
   return s.low + where(inside, part, 0.5) * width;
@@ -46,8 +46,8 @@ Search line_search(const Objective& f, const Array& x, const Array& value, const
   // Near a minimum differences of values are rounding errors: so much is no rise.
   const Array noise = 4 * epsilon(value.dtype()) * abs(value);
   const Array infinite = full_like(value, std::numeric_limits<double>::infinity());
-  const Search start{first, Array(0), Array(false), zero,  value, slope,
-                     infinite, value, slope,        x,     gradient};
+  const Search start{first,    Array(0), Array(false), zero, value,   slope,
+                     infinite, value,    slope,        x,    gradient};
   const auto search = [&](Search s) {
     const Array at = x + s.step * p;
     const auto [v, g] = f(at);
@@ -91,8 +91,8 @@ struct Bfgs {
     // The first update scales the unit matrix (6.20).
     const Array h = where(first, safe / where(usable, dot(y, y), 1.), 1.) * m.inverse;
     const Array hy = matmul(h, y);
-    const Array next = h + (1. + dot(y, hy) / safe) * outer(s, s) / safe -
-                       (outer(hy, s) + outer(s, hy)) / safe;
+    const Array next =
+        h + (1. + dot(y, hy) / safe) * outer(s, s) / safe - (outer(hy, s) + outer(s, hy)) / safe;
     return {where(usable, next, m.inverse)};
   }
 };
@@ -204,7 +204,8 @@ class Minimizer {
         max_iterations_(iterations_of(o.max_iterations, 200, p)) {}
   Array solve(const Array& x0, Outcome& o) const {
     const State begin = start(x0);
-    const State end = iterate(begin, [this](const State& s) { return step(s); }, o_.callback);
+    const State end = iterate(
+        begin, [this](const State& s) { return step(s); }, o_.callback);
     Array x;
     finish(end, begin.cost, x, o);
     return x;
@@ -258,8 +259,7 @@ class Minimizer {
     const Array fall = s.cost - t.cost, size = maximum(abs(s.cost), abs(t.cost));
     Array status = where(t.iteration >= max_iterations_, int(Status::max_iterations), 0);
     status = where(moved & (change <= o_.xtol * norm(t.x)), int(Status::step), status);
-    if (o_.ftol > 0)
-      status = where(moved & (fall <= o_.ftol * size), int(Status::cost), status);
+    if (o_.ftol > 0) status = where(moved & (fall <= o_.ftol * size), int(Status::cost), status);
     status = where(!moved & !again, int(Status::stalled), status);
     t.status = where(t.optimality <= gtol_, int(Status::gradient), status);
     return t;

@@ -11,7 +11,7 @@ namespace jaxpp::optimize::detail {
 using namespace internal;
 namespace {
 
-struct Iterate {  // the state
+struct Iterate {        // the state
   Array x, f, inverse;  // inverse: of the Jacobian, for broyden
   Array first;          // inverse is exact
   Array cost, optimality, iteration, evaluations, status;
@@ -35,7 +35,8 @@ class RootSolver {
   }
   Array solve(const Array& x0, Outcome& o) const {
     const Iterate begin = start(x0);
-    const Iterate end = iterate(begin, [this](const Iterate& s) { return step(s); }, o_.callback);
+    const Iterate end = iterate(
+        begin, [this](const Iterate& s) { return step(s); }, o_.callback);
     Array x;
     finish(end, begin.cost, x, o);
     return x;
@@ -58,8 +59,7 @@ class RootSolver {
     const auto damped = [&](Array a, Array c, Array) {
       const Array jt = transpose(a), size = max(sum(abs(a), 0));
       const Array scale = where(size > 0., size, 1.);
-      const Array normal =
-          matmul(jt, a) + small * scale * scale * eye(p_.size(), p_.dtype());
+      const Array normal = matmul(jt, a) + small * scale * scale * eye(p_.size(), p_.dtype());
       return linalg::solve(normal, matmul(jt, c));
     };
     const Array x = linalg::solve(j, b);
@@ -123,8 +123,8 @@ class RootSolver {
             const Array usable = abs(scale) > 1e-12 * dot(dx, dx);
             return where(usable, h + outer(dx - hy, row) / where(usable, scale, 1.), h);
           },
-          [&](Array, Array, Array, Array x) { return inverse(x); }, s.inverse, t.x - s.x,
-          t.f - s.f, t.x);
+          [&](Array, Array, Array, Array x) { return inverse(x); }, s.inverse, t.x - s.x, t.f - s.f,
+          t.x);
       stuck = stuck & s.first;
     }
     Array status = where(t.iteration >= max_iterations_, int(Status::max_iterations), 0);
@@ -147,12 +147,16 @@ struct Bracket {
 class BrentSolver {
  public:
   BrentSolver(std::function<Array(Array)> f, DType d, const BrentqOptions& o)
-      : f_(std::move(f)), xtol_(o.xtol), rtol_(o.rtol ? *o.rtol : 4 * epsilon(d)), most_(o.max_iterations) {}
+      : f_(std::move(f)),
+        xtol_(o.xtol),
+        rtol_(o.rtol ? *o.rtol : 4 * epsilon(d)),
+        most_(o.max_iterations) {}
   Bracket solve(const Array& a, const Array& b, Array& initial) const {
     const Bracket begin = start(a, b);
     initial = 0.5 * sum(square(begin.f));
     const auto runs = [](const Bracket& s) { return any(s.status == 0); };
-    return while_loop(runs, [this](const Bracket& s) { return step(s); }, begin);
+    return while_loop(
+        runs, [this](const Bracket& s) { return step(s); }, begin);
   }
 
  private:
@@ -186,7 +190,8 @@ class BrentSolver {
   Bracket step(const Bracket& s) const {
     // The other end is the point before, if the sign changed since.
     const Array crossed = sign(s.f) * sign(s.f_before) < 0.;
-    Array other = where(crossed, s.before, s.other), f_other = where(crossed, s.f_before, s.f_other);
+    Array other = where(crossed, s.before, s.other),
+          f_other = where(crossed, s.f_before, s.f_other);
     Array last_step = where(crossed, s.x - s.before, s.last_step);
     Array step = where(crossed, s.x - s.before, s.step);
     // x is the end with the smaller |f|.
@@ -208,8 +213,7 @@ class BrentSolver {
                        (2. * abs(guess) < minimum(abs(last_step), 3. * abs(half) - delta));
     last_step = where(good, step, half);
     step = where(good, guess, half);
-    const Array moved =
-        x + where(abs(step) > delta, step, where(half > 0., delta, -delta));
+    const Array moved = x + where(abs(step) > delta, step, where(half > 0., delta, -delta));
 
     Bracket t;
     const Array active = s.status == 0, moves = active & !done;

@@ -17,6 +17,13 @@ bool SplitTrace::owns_operand(Args in) const {
 }
 void SplitTrace::process(const Primitive& p, Args in, Params params, Array* y, Loc loc) {
   if (!owns_operand(in)) return bind_in(parent, p, in, params, y, loc);
+  if (&p == &custom_jvp_call_p || &p == &custom_vjp_call_p) {  // recorded: as custom_call below
+    Scope scope(this, &loc);
+    Results out;
+    eval_jaxpr(*params.as<CustomParams>().call_jaxpr, in, out);
+    std::move(out.begin(), out.end(), y);
+    return;
+  }
   if (!p.linearize) return tangent_.process(p, in, params, y, loc);
   Results x, dy(p.outputs(params));
   Borrowed dx;
