@@ -71,7 +71,7 @@ struct LeastSquaresOptions {
   std::string_view method = "lm";
   /// "cholesky": of the normal equations; where that fails, more damping (lm) or "qr" (gauss_newton).  "qr": of the Jacobian,
   /// dearer, and precise for ill-conditioned ones.  "cg": conjugate gradients with products J v and J^T u: no matrix is made,
-  /// for many parameters; damped by the identity.
+  /// for many parameters; the diagonal is estimated by 8 products.
   std::string_view solver = "cholesky";
   /// "linear", "soft_l1", "huber", "cauchy", "arctan": the cost is 1/2 sum of f_scale^2 rho((r / f_scale)^2), as SciPy's.
   std::string_view loss = "linear";
@@ -79,7 +79,8 @@ struct LeastSquaresOptions {
   std::int64_t max_iterations = 0;  ///< steps tried; 0: 100 times the number of parameters
   /// Tolerances; by default the square root of the dtype's epsilon (1.5e-8 for f64).
   std::optional<double> ftol{};  ///< of the relative fall of the cost
-  std::optional<double> xtol{};  ///< of the step: |dx| <= xtol (xtol + |x|)
+  std::optional<double>
+      xtol{};  ///< of the step: |dx| <= xtol |x|, of parameters in units of the columns of J
   std::optional<double> gtol{};  ///< of the greatest |dcost/dx| (with bounds: of its projection)
   double damping = 1e-3;         ///< lm: the first one, relative to the diagonal
   Callback callback{};
@@ -129,7 +130,7 @@ namespace detail {
 using internal::Args;
 using internal::FlatFn;
 using internal::Results;
-/// What a solver found.  aux: optimality, initial cost, iterations, evaluations, status.
+/// A Result whose x is flat.
 struct Outcome {
   Results x;
   Array cost, optimality, initial_cost, iterations, evaluations, status;

@@ -9,6 +9,8 @@
 #include "jaxpp/linalg.h"
 #include "jaxpp/math_internal.h"
 #include "jaxpp/optimize_internal.h"
+#include "jaxpp/random.h"
+#include "jaxpp/vmap.h"
 
 namespace jaxpp::optimize::detail {
 using namespace internal;
@@ -162,13 +164,17 @@ class LeastSquaresSolver {
                      where(s.optimality <= gtol_, int(Status::gradient), 0));
     return s;
   }
-  // D: the diagonal of J^T J, of which a column that does (almost) nothing gets a little; without a matrix, the curvature along g.
+  // D: the diagonal of J^T J, of which a column that does (almost) nothing gets a little.  Without a matrix it is estimated: for
+  // random signs u the mean of (J^T u)^2 is the diagonal.
   Array diagonal(const Fit& s) const {
+    Array d;
     if (matrix_free_) {
-      const Array jg = products(s.x).forward(s.gradient), gg = dot(s.gradient, s.gradient);
-      return full({p_.size()}, where(gg > 0., dot(jg, jg) / where(gg > 0., gg, 1.), 1.));
+      const Shape probes{8, s.residual.size()};
+      const Array signs = random::rademacher(random::key(0), probes, p_.dtype());
+      d = mean(square(vmap(products(s.x).transposed)(signs)), 0);
+    } else {
+      d = sum(square(s.jacobian), 0);
     }
-    const Array d = sum(square(s.jacobian), 0);
     return maximum(d, std::sqrt(epsilon_) * max(d));
   }
   // Zero for parameters that their bounds hold, one for the others.
@@ -184,12 +190,14 @@ class LeastSquaresSolver {
     const Array free = bounded() ? free_of(s) : Array();
     const auto masked = [&](const Array& v) { return bounded() ? v * free : v; };
     const Array g = masked(s.gradient);
-    if (matrix_free_) {
+    if (matrix_free_) {  // in parameters scaled by D, in which the damping is a multiple of the unit matrix
+      const Array scale = 1. / sqrt(where(s.diagonal > 0., s.diagonal, 1.));
       const auto product = [&](Array v) {
-        return masked(j.transposed(j.forward(masked(v)))) + d * v;
+        return scale * masked(j.transposed(j.forward(masked(scale * v)))) + damping * v;
       };
-      const Array forcing = minimum(0.1, sqrt(s.optimality));
-      return conjugate_gradients(product, -g, forcing, 2 * p_.size());
+      const Array b = -scale * g;
+      const Array forcing = minimum(0.01, sqrt(greatest(b) / sqrt(2. * s.cost)));
+      return scale * conjugate_gradients(product, b, forcing, 2 * p_.size());
     }
     const Array jacobian = masked(s.jacobian);
     if (o_.solver == "qr") return by_qr(jacobian, s.residual, d);
@@ -259,13 +267,14 @@ class LeastSquaresSolver {
     next.residual = at[1];
     next.jacobian = at[2];
     next.gradient = at[3];
-    next.diagonal = matrix_free_ ? at[4] : maximum(s.diagonal, at[4]);
+    next.diagonal = maximum(s.diagonal, at[4]);
     next.optimality = greatest(optimality(next.x, next.gradient));
 
-    const Array size = norm(h);
+    // Lengths in units of the columns of J: parameters may differ by orders of magnitude (More, 1978).
+    const Array unit = sqrt(s.diagonal), length = norm(unit * h);
     const Array flat_cost = (abs(fall) <= ftol_ * s.cost) & (promised <= ftol_ * s.cost) &
                             (promised >= 0.) & (ratio <= 2.);
-    const Array short_step = size <= xtol_ * (xtol_ + norm(s.x));
+    const Array short_step = length <= xtol_ * (xtol_ + norm(unit * s.x));
     const Array broken = !isfinite(next.optimality);
     const Array endless = ~(isfinite(next.damping) & (next.damping > 0.));
     Array status = where(next.iteration >= max_iterations_, int(Status::max_iterations), 0);

@@ -86,10 +86,10 @@ TEST_CASE("optimize: NIST's curves") {  // certified values of itl.nist.gov/div8
   };
   const auto misra1a = [&](Curve c) { return c.a * (1. - exp(-c.b * x)) - y; };
   for (const char* method : {"lm", "gauss_newton"})
-    for (const char* solver : {"cholesky", "qr"})
+    for (const char* solver : {"cholesky", "qr", "cg"})
       for (const Curve& start : {Curve{500., 1e-4}, Curve{250., 5e-4}}) {
-        const auto r = optimize::least_squares(misra1a, start,
-                                               {.method = method, .solver = solver, .gtol = 1e-13});
+        const auto r = optimize::least_squares(
+            misra1a, start, {.method = method, .solver = solver, .ftol = 1e-14, .xtol = 1e-12});
         INFO(method << " " << solver << " " << r.summary());
         CHECK(r.success());
         CHECK(r.x.a.item() == Approx(2.3894212918e+02).epsilon(1e-8));
@@ -112,10 +112,11 @@ TEST_CASE("optimize: NIST's curves") {  // certified values of itl.nist.gov/div8
   };
   const Array certified = {1.2881396800e+03, 1.4910792535e+03, 5.8323836877e+02, 7.5416644291e+01,
                            9.6629502864e-01, 3.9797285797e-01, 4.9727297349e-02};
-  for (const char* solver : {"cholesky", "qr"})
+  for (const char* solver : {"cholesky", "qr", "cg"})
     for (const Array& start : {Array{1000., 1000., 400., 40., 0.7, 0.3, 0.03},
                                Array{1300., 1500., 500., 75., 1., 0.4, 0.05}}) {
-      const auto r = optimize::least_squares(thurber, start, {.solver = solver, .ftol = 1e-14});
+      const auto r =
+          optimize::least_squares(thurber, start, {.solver = solver, .ftol = 1e-14, .xtol = 1e-12});
       INFO(solver << " " << r.summary());
       CHECK(r.success());
       check_near(r.x / certified, ones_like(certified), 1e-7);
