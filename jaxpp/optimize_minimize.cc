@@ -43,8 +43,10 @@ Search line_search(const Objective& f, const Array& x, const Array& value, const
                    const Array& p, const Array& first) {
   const double fall = 1e-4, flatter = 0.9;
   const Array slope = dot(gradient, p), zero = zeros_like(value);
-  // Near a minimum differences of values are rounding errors: so much is no rise.
-  const Array noise = 4 * epsilon(value.dtype()) * abs(value);
+  // Near a minimum differences of values are rounding errors.  So much is no rise; and so much is none where the slope says that
+  // the point is good (Hager and Zhang, A new conjugate gradient method, 2005: the approximate Wolfe conditions).
+  const double precision = epsilon(value.dtype());
+  const Array noise = 4 * precision * abs(value), slack = std::pow(precision, 2. / 3) * abs(value);
   const Array infinite = full_like(value, std::numeric_limits<double>::infinity());
   const Search start{first,    Array(0), Array(false), zero, value,   slope,
                      infinite, value,    slope,        x,    gradient};
@@ -52,9 +54,9 @@ Search line_search(const Objective& f, const Array& x, const Array& value, const
     const Array at = x + s.step * p;
     const auto [v, g] = f(at);
     const Array d = dot(g, p);
-    const Array falls = (v <= value + fall * s.step * slope + noise) & (v <= s.low_value + noise) &
-                        all(isfinite(g));  // NaN: no
     const Array flat = abs(d) <= -flatter * slope;
+    const Array lower = (v <= value + fall * s.step * slope + noise) & (v <= s.low_value + noise);
+    const Array falls = (lower | (flat & (v <= value + slack))) & all(isfinite(g));  // NaN: no
     const Array turned = falls & (d * (s.high - s.low) >= 0.);
     Search t;
     t.high = where(falls, where(turned, s.low, s.high), s.step);
@@ -67,7 +69,7 @@ Search line_search(const Objective& f, const Array& x, const Array& value, const
     t.gradient = where(falls, g, s.gradient);
     t.evaluations = s.evaluations + 1;
     t.step = where(isfinite(t.high), between(t), 2. * s.step);
-    const Array narrow = abs(t.step - t.low) <= 2 * epsilon(value.dtype()) * abs(t.low);
+    const Array narrow = abs(t.step - t.low) <= 2 * precision * abs(t.low);
     t.done = (falls & flat) | (t.evaluations >= kMostEvaluations) | narrow | !isfinite(t.step);
     return t;
   };
