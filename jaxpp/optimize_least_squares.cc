@@ -233,8 +233,10 @@ class LeastSquaresSolver {
     const Array jh = j.forward(h);
     const Array promised = -dot(s.gradient, h) - 0.5 * dot(jh, jh);
     const Array cost1 = cost(x), fall = s.cost - cost1;
-    // Near the solution costs differ by rounding errors only: there the model is believed.
-    const Array noise = 4 * epsilon_ * s.cost, level = (promised <= noise) & (fall >= -noise);
+    // Near the solution costs differ by rounding errors only, of residuals that are differences of larger numbers: there the
+    // model is believed.
+    const Array noise = std::pow(epsilon_, 2. / 3) * s.cost;
+    const Array level = (promised <= noise) & (fall >= -noise);
     const Array ratio = where(level, 1., fall / promised);
     const Array good = isfinite(cost1) & (promised > 0.) & (ratio > 1e-3);  // NaN: no
 
