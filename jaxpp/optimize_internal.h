@@ -83,10 +83,14 @@ State iterate(State s, const Step& step, const Callback& callback) {
     return s;
   }
   const auto body = [&](State t) {
+    const Array active = runs(t);  // under vmap a lane that is done waits for the others
     t = step(t);
     if (callback)
-      debug::callback([tell](Array i, Array c, Array o, Array x) { tell(i, c, o, x); }, t.iteration,
-                      t.cost, t.optimality, t.x);
+      debug::callback(
+          [tell](Array now, Array i, Array c, Array o, Array x) {
+            if (bool(now)) tell(i, c, o, x);
+          },
+          active, t.iteration, t.cost, t.optimality, t.x);
     return t;
   };
   return while_loop(runs, body, std::move(s));

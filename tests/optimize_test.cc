@@ -432,6 +432,11 @@ TEST_CASE("optimize: callbacks") {
   });
   const auto r = compiled(Array{-1.2, 1.});
   CHECK(calls == r.iterations.item<int>());
+  // Of each lane, as long as it is not done.
+  calls = 0;
+  const auto lanes = vmap(compiled)(Array{{-1.2, 1.}, {1., 1.}, {2., 30.}});
+  CHECK(calls == sum(lanes.iterations).item<int>());
+  CHECK(lanes.iterations(1).item<int>() == 0);
 }
 
 TEST_CASE("optimize: problems without a solution") {
