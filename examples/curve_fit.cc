@@ -42,7 +42,7 @@ int main() {
   const double h = 1e-3, last = double(influence(-1));
   const double difference =
       double(fitted_a(volume.at(-1).add(h)) - fitted_a(volume.at(-1).add(-h))) / (2 * h);
-  std::printf("da / dvolume_last = %.4f   by differences: %.4f\n", last, difference);
+  std::printf("da / dvolume_last = %.3f   by differences: %.3f\n", last, difference);
 
   // One measurement is wrong: a robust loss hardly notices.
   const Array wrong = volume.at(7).add(10.);
