@@ -23,6 +23,7 @@ struct FlatSolver {
 };
 void linear_solve_flat(FlatFn matvec, FlatSolver solve, const FlatSolver* transpose_solve,
                        bool symmetric, Args b, Results& x, Loc loc);
+/// solve may return more than x, in arrays of floats: they follow x, without a derivative.
 void root_flat(FlatFn f, FlatSolver solve, FlatSolver tangent_solve, Args guess, Results& x,
                Loc loc);
 

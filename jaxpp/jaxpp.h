@@ -29,6 +29,7 @@
 //   Array path = odeint(rate, y0, ts, k);    // differential equations               ode.h
 //   custom_jvp, custom_vjp, checkpoint       // own derivatives; recomputation       custom.h
 //   std::cout << make_jaxpr(grad(f))(x);     // the program behind a function        make_jaxpr.h
+//   optimize::least_squares(misfit, p0).x    // minimize, root, brentq               optimize.h
 //   check_grads(f, x);                       // against finite differences           check_grads.h
 //   linalg::cg(a, b), linalg::lu_solve(f, b), signal::fftconvolve(x, y)  // iterative.h, linalg_factors.h, signal.h
 //   auto scope = debug_nans();               // an error at what makes the first NaN core/nan_check.h
@@ -71,6 +72,7 @@
 #include "jaxpp/nn_recurrent.h"
 #include "jaxpp/ode.h"
 #include "jaxpp/optim.h"
+#include "jaxpp/optimize.h"
 #include "jaxpp/polynomial.h"
 #include "jaxpp/random.h"
 #include "jaxpp/safe_gradients.h"

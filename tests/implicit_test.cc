@@ -110,3 +110,24 @@ TEST_CASE("implicit: roots") {
   CHECK(near(vmap(grad(root_of))(Array{0., 2., 10.}), Array{1., 0.25, 1. / 13}));
   CHECK(near(jvp(root_of, std::tuple(a), std::tuple(Array(4.))).second, Array(1.)));
 }
+
+TEST_CASE("implicit: roots whose tangents are solved by functions with rules of their own") {
+  // linalg::solve has a derivative of its own, which the recorded tangent_solve holds as a call.
+  const auto root = [](Array start, Array a) {
+    const auto f = [&](Array x) { return x * x * x + x - a; };
+    const auto newton = [](const auto& g, Array x0) {
+      return while_loop([&](Array x) { return max(abs(g(x))) > 1e-13; },
+                        [&](Array x) { return x - g(x) / (3. * x * x + 1.); }, x0);
+    };
+    const auto tangent = [](const auto& g, Array y) {
+      const auto column = [&](Array v) { return g(v); };
+      return linalg::solve(matrix_transpose(vmap(column)(eye(y.size(), y.dtype()))), y);
+    };
+    return sum(custom_root(f, start, newton, tangent));
+  };
+  const Array starts = {{1., 2.}, {0., 0.}}, a = {2., 10.};
+  CHECK(near(grad<1>(root)(starts(0), Array(2.)), Array(0.5)));
+  CHECK(near(vmap(grad<1>(root))(starts, a), Array{0.5, 2. / 13}));
+  CHECK(near(jit(vmap(grad<1>(root)))(starts, a), Array{0.5, 2. / 13}));
+  CHECK(near(vmap(grad<1>(grad<1>(root)))(starts, a), Array{-12. / 64, -24. / (13. * 13 * 13)}));
+}

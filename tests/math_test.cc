@@ -74,6 +74,8 @@ TEST_CASE("math: creation") {
 TEST_CASE("math: ranges") {
   check(arange(3), Array{0, 1, 2});
   check(arange(3, f32), Array{0.f, 1.f, 2.f});
+  // Its length is known while a trace records, of floats too.
+  check(jit([](Array x) { return arange(3.) + arange(1., 4.) + x; })(1.), Array{2., 4., 6.});
   check(arange(1, 4), Array{1, 2, 3});
   check(arange(4.), Array{0., 1., 2., 3.});
   check(jit([](Array x) { return arange(4.) + arange(0., 4.) + arange(0.f, 2.f, 0.5f) + x; })(0.),

@@ -23,6 +23,13 @@ void SplitTrace::process(const Primitive& p, Args in, Params params, Array* y, L
     const bool linear[] = {tangent_.owns(in[0]), tangent_.owns(in[1])};
     if (bind_safely(p, in, linear, y, tangent_, loc)) return;
   }
+  if (&p == &custom_jvp_call_p || &p == &custom_vjp_call_p) {  // recorded: as custom_call below
+    Scope scope(this, &loc);
+    Results out;
+    eval_jaxpr(*params.as<CustomParams>().call_jaxpr, in, out);
+    std::move(out.begin(), out.end(), y);
+    return;
+  }
   if (!p.linearize) return tangent_.process(p, in, params, y, loc);
   Results x, dy(p.outputs(params));
   Borrowed dx;

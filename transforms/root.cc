@@ -1,4 +1,5 @@
 // root.cc -- x with f(x, u) = 0, u being what f closed over: dx solves  f_x dx = -f_u du,  by the implicit function theorem.
+// What solve returns beside x (how many steps it took) has no derivative.
 #include "jaxpp/core/user_functions.h"
 #include "jaxpp/implicit.h"
 #include "transforms/calls.h"
@@ -27,17 +28,18 @@ CustomPtr rule_of(const std::shared_ptr<const Root>& root) {
     custom_call_flat(rule_of(root), in, x, Loc::current());  // again: for higher orders
     const auto equation = [&](Args u, Results& y) {
       Borrowed operands(u);
-      operands.append(args(x));
+      operands.append(args(x).first(n));
       eval_jaxpr(*root->f.jaxpr, operands, y);
     };
     Results y, dy;
     jvp_flat(flat(equation), in.first(f), din.first(f), y, dy, Loc::current());
     Borrowed operands(in.subspan(f + s, t));
-    operands.append(args(x));
+    operands.append(args(x).first(n));
     Results rhs;
     for (std::size_t i = 0; i < n; ++i) rhs.push_back(lax::neg(instantiate(dy[i], y[i].type())));
     operands.append(args(rhs));
     eval_jaxpr(*root->tangent.jaxpr, operands, dx);
+    for (std::size_t i = n; i < x.size(); ++i) dx.push_back(Array());
   };
   return rule;
 }
@@ -49,9 +51,12 @@ void root_flat(FlatFn f, FlatSolver solve, FlatSolver tangent_solve, Args guess,
   TrailFrame frame("custom_root", loc);
   std::vector<Type> types;
   for (const Array& a : guess) types.push_back(a.type());
-  const auto traced = [&](std::span<const Type> in, FlatFn g, const char* which) {
+  const auto traced = [&](std::span<const Type> in, FlatFn g, const char* which,
+                          bool more = false) {
     Closed c = trace_to_jaxpr(in, g);
-    if (c.jaxpr->out_types() != types)
+    std::vector<Type> out = c.jaxpr->out_types();
+    if (more && out.size() > types.size()) out.resize(types.size());
+    if (out != types)
       fail(std::string("custom_root: ") + which + " must return arrays like the guess.", loc,
            "E31");
     return c;
@@ -60,7 +65,7 @@ void root_flat(FlatFn f, FlatSolver solve, FlatSolver tangent_solve, Args guess,
   root->n = guess.size();
   root->f = traced(types, f, "the function");
   const auto solved = [&](Args in, Results& out) { solve.call(solve.self, f, in, out); };
-  root->solve = traced(types, flat(solved), "solve");
+  root->solve = traced(types, flat(solved), "solve", true);
   const auto tangent = [&](Args in, Results& out) {
     Results y;
     const LinearMap map = LinearMap::of(f, in.first(root->n), y, "custom_root", loc);

@@ -358,6 +358,70 @@ void lstm_grad(const LstmInput& in, const double* par, double* g, std::vector<do
 
 }  // namespace
 
+Curves::Curves(int n) : sets(n) {
+  const double a = 238.94, b = 5.5e-4;
+  for (int i = 0; i < 14; ++i) x.push_back(77.6 + 52.5 * i);
+  const Vec noise = normals(std::size_t(sets) * x.size(), 7, 0.1);
+  for (int s = 0; s < sets; ++s)
+    for (std::size_t i = 0; i < x.size(); ++i)
+      y.push_back(a * (1 - exp(-b * x[i])) + noise[std::size_t(s) * x.size() + i]);
+}
+namespace {
+/// The normal equations of one set at p: J^T J (three numbers), J^T r, and the cost.
+struct Normal {
+  double aa = 0, ab = 0, bb = 0, ga = 0, gb = 0, cost = 0;
+  Normal(const Vec& x, const double* y, double a, double b) {
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double e = exp(-b * x[i]), da = 1 - e, db = a * x[i] * e, r = a * da - y[i];
+      aa += da * da;
+      ab += da * db;
+      bb += db * db;
+      ga += da * r;
+      gb += db * r;
+      cost += 0.5 * r * r;
+    }
+  }
+};
+/// The steps of jaxpp::optimize::least_squares, and where it stops.
+void fit_curve(const Vec& x, const double* y, const double* start, double* fit) {
+  double a = start[0], b = start[1], damping = 1e-3, growth = 2;
+  Normal at(x, y, a, b);
+  double da = at.aa, db = at.bb;
+  for (int k = 0; k < 200; ++k) {
+    const double maa = at.aa + damping * da, mbb = at.bb + damping * db;
+    const double det = maa * mbb - at.ab * at.ab;
+    const double ha = -(mbb * at.ga - at.ab * at.gb) / det,
+                 hb = -(maa * at.gb - at.ab * at.ga) / det;
+    const Normal next(x, y, a + ha, b + hb);
+    const double promised = -(at.ga * ha + at.gb * hb) -
+                            0.5 * (at.aa * ha * ha + 2 * at.ab * ha * hb + at.bb * hb * hb);
+    const double fall = at.cost - next.cost, noise = 3.7e-11 * at.cost;
+    const double ratio = promised <= noise && fall >= -noise ? 1 : fall / promised;
+    if (promised > 0 && ratio > 1e-3) {
+      a += ha;
+      b += hb;
+      at = next;
+      da = std::max(da, at.aa);
+      db = std::max(db, at.bb);
+      const double t = 2 * ratio - 1;
+      damping *= std::max(1. / 3, 1 - t * t * t);
+      growth = 2;
+    } else {
+      damping *= growth;
+      growth *= 2;
+    }
+    const double step = sqrt(da * ha * ha + db * hb * hb), size = sqrt(da * a * a + db * b * b);
+    if (step <= 1e-12 * size) break;
+  }
+  fit[0] = a;
+  fit[1] = b;
+}
+void fit_curves(const Curves& in, Vec& fits) {
+  for (int s = 0; s < in.sets; ++s)
+    fit_curve(in.x, in.y.data() + std::size_t(s) * in.x.size(), in.start, fits.data() + 2 * s);
+}
+}  // namespace
+
 const Derivatives scalar = {
     .name = "scalar",
     .sumexp = [](const Vec& x, Vec& g) { sumexp_grad(x.size(), x.data(), g.data()); },
@@ -375,6 +439,7 @@ const Derivatives scalar = {
           static Vec tape;
           lstm_grad(in, in.parameters.data(), g.data(), tape);
         },
+    .curves = fit_curves,
 };
 
 }  // namespace cpp

@@ -1,4 +1,4 @@
-// handwritten.h -- derivatives as an expert writes them: plain loops, and the same with eight samples in the lanes of a
+// handwritten.h -- derivatives (and a fit that uses them) as an expert writes them: plain loops, and the same with eight samples in the lanes of a
 // register.  What jaxpp is measured against, and the oracle for its results.
 //
 // The models are those of ADBench (Srajer et al., 2018) and a few small ones.  Inputs come from a generator of our own.
@@ -37,6 +37,13 @@ struct LstmInput {
   LstmInput(int layers, int steps, int width);
 };
 
+/// Sets of values y of the curve a (1 - exp(-b x)) with noise, like NIST's Misra1a.
+struct Curves {
+  int sets;
+  Vec x, y;  // [14], [sets, 14]
+  double start[2] = {250, 5e-4};
+  explicit Curves(int sets);
+};
 /// One derivative of each workload; a null entry is not available.
 struct Derivatives {
   const char* name;
@@ -47,6 +54,8 @@ struct Derivatives {
   void (*gmm)(const Gmm&, Vec& g);                   // by the parameters
   void (*bundle)(const BundleAdjustment&, Vec& j);   // [observations, 2, 15]: camera, point, weight
   void (*lstm)(const LstmInput&, Vec& g);            // by the parameters
+  void (*curves)(const Curves&,
+                 Vec& fits);  // a and b of each set, by Levenberg and Marquardt's method
 };
 extern const Derivatives scalar;
 /// Eight samples in a register, vector mathematics from libmvec; null where the machine or the C library lacks them.

@@ -279,7 +279,8 @@ const Derivatives eight_lanes = {.name = "simd",
                                  .sincos2 = nullptr,
                                  .gmm = gmm,
                                  .bundle = ba,
-                                 .lstm = lstm};
+                                 .lstm = lstm,
+                                 .curves = nullptr};
 }  // namespace
 const Derivatives* simd() { return &eight_lanes; }
 }  // namespace cpp

@@ -183,6 +183,20 @@ void add_lstm(Table& table) {
       [&](const cpp::Derivatives& by, cpp::Vec& g) { return by.lstm && (by.lstm(in, g), true); });
 }
 
+void add_curves(Table& table, int sets) {
+  const cpp::Curves in(sets);
+  const std::int64_t m = std::int64_t(in.x.size());
+  const Array x = array(in.x, {m});
+  const auto fit = [x, start = Array{in.start[0], in.start[1]}](Array y) {
+    const auto misfit = [&](Array p) { return p(0) * (1. - exp(-p(1) * x)) - y; };
+    return optimize::least_squares(misfit, start, {.ftol = 0, .xtol = 1e-12, .gtol = 0}).x;
+  };
+  table.row("curve_fits", sets, bench::run(jit(vmap(fit)), array(in.y, {sets, m})),
+            [&](const cpp::Derivatives& by, cpp::Vec& fits) {
+              return by.curves && (by.curves(in, fits), true);
+            });
+}
+
 void run_all(Table& table) {
   for (std::int64_t n : {1'000, 1'000'000}) {
     const cpp::Vec x = cpp::normals(std::size_t(n), 1);
@@ -215,6 +229,8 @@ void run_all(Table& table) {
   add_gmm(table, 50, 10'000);
   add_bundle(table);
   add_lstm(table);
+  add_curves(table, 1);
+  add_curves(table, 1000);
 }
 
 /// All of this process on the last core it may use.
