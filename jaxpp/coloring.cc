@@ -8,7 +8,7 @@
 // colours of its neighbours, not the neighbours, so vertices of high degree (an arrow) cost no more than others.
 #include <algorithm>
 #include <numeric>
-#include "jaxpp/sparsity.h"
+#include "jaxpp/sparse.h"
 
 namespace jaxpp {
 namespace {
@@ -137,14 +137,16 @@ class Stars {
   Coloring color(const Order& order) {
     Coloring c;
     c.color.assign(g_.size(), -1);
-    std::vector<std::int32_t> forbidden, first_of;  // by colour: the last vertex that may not have it
+    std::vector<std::int32_t> forbidden,
+        first_of;  // by colour: the last vertex that may not have it
     std::vector<std::int32_t> first_seen, treated(g_.size(), -1);
     for (auto v : order) {
       auto forbid = [&](std::int32_t k) { forbidden[std::size_t(k)] = v; };
-      auto treat = [&](std::int32_t w) {  // no path a - v - b - w' through two neighbours of one colour
-        if (std::exchange(treated[std::size_t(w)], v) == v) return;
-        for (auto& e : near_[std::size_t(w)]) forbid(e.color);
-      };
+      auto treat =
+          [&](std::int32_t w) {  // no path a - v - b - w' through two neighbours of one colour
+            if (std::exchange(treated[std::size_t(w)], v) == v) return;
+            for (auto& e : near_[std::size_t(w)]) forbid(e.color);
+          };
       for (auto w : g_[std::size_t(v)]) {
         const auto k = std::size_t(c.color[std::size_t(w)]);
         if (c.color[std::size_t(w)] < 0) continue;
@@ -198,7 +200,8 @@ class Stars {
   }
   const Graph& g_;
   std::vector<std::vector<Near>> near_;
-  std::vector<std::vector<std::int32_t>> around_;  // colours of the hubs of the stars a vertex is a ray of
+  std::vector<std::vector<std::int32_t>>
+      around_;  // colours of the hubs of the stars a vertex is a ray of
 };
 
 }  // namespace
@@ -209,19 +212,18 @@ Coloring color_columns(const SparsityPattern& p) {
   double pairs = 0;
   for (std::int64_t r = 0; r < p.rows; ++r)
     pairs += double(rows.column(r).size()) * double(rows.column(r).size());
-  std::optional<Graph> g;
   auto greedy = [&](const Order& order) { return greedy_columns(p, order); };
   Coloring c = best(nullptr, std::size_t(p.cols), least, greedy);
   if (c.count <= least || pairs > kPairs) return c;
-  g = intersections(p, rows);
-  return best(&*g, std::size_t(p.cols), least, greedy);
+  const Graph g = intersections(p, rows);
+  return best(&g, std::size_t(p.cols), least, greedy);
 }
 Coloring color_rows(const SparsityPattern& p) { return color_columns(p.transpose()); }
 
 Coloring color_star(const SparsityPattern& p, Loc loc) {
   if (p.rows != p.cols || p != p.transpose())
     internal::fail("color_star: the pattern is not symmetric.", loc, "E171",
-                   "Unite it with its transpose: SparsityPattern::united(p, p.transpose()).");
+                   "Unite it with its transpose: p | p.transpose().");
   Graph g;
   for (std::int64_t j = 0; j < p.cols; ++j) {
     for (auto i : p.column(j))

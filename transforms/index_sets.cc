@@ -50,7 +50,9 @@ IndexSets::Id IndexSets::unite(Id a, Id b) {
   const auto x = elements(a), y = elements(b);
   buffer_.clear();
   std::set_union(x.begin(), x.end(), y.begin(), y.end(), std::back_inserter(buffer_));
-  const Id united = buffer_.size() == x.size() ? a : buffer_.size() == y.size() ? b : intern(buffer_);
+  const Id united = buffer_.size() == x.size()   ? a
+                    : buffer_.size() == y.size() ? b
+                                                 : intern(buffer_);
   by_pair_.emplace(pair, united);
   return united;
 }

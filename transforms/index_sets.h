@@ -23,9 +23,11 @@ class IndexSets {
   Id unite_many(std::vector<Id>& distinct);
   std::vector<std::int32_t> elements_;
   std::vector<std::size_t> start_;
-  absl::flat_hash_map<std::uint64_t, Id> by_content_;   // of unions; by hash, the next free one where hashes meet
-  absl::flat_hash_map<std::uint64_t, Id> by_pair_;      // (smaller << 32 | larger) -> union
-  absl::flat_hash_map<std::uint64_t, std::size_t> by_list_;  // hash of a list -> its place in lists_
+  absl::flat_hash_map<std::uint64_t, Id>
+      by_content_;  // of unions; by hash, the next free one where hashes meet
+  absl::flat_hash_map<std::uint64_t, Id> by_pair_;  // (smaller << 32 | larger) -> union
+  absl::flat_hash_map<std::uint64_t, std::size_t>
+      by_list_;  // hash of a list -> its place in lists_
   struct List {
     std::vector<Id> members;
     Id united;

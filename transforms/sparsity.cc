@@ -8,10 +8,10 @@
 // depend on all of its operands: a superset, never less.
 //
 // Not done: values that happen to be 0 at all points (x - x), or are 0 in an array that is not known.
-#include "jaxpp/sparsity.h"
 #include <algorithm>
 #include <unordered_map>
 #include "jaxpp/ops/indexing.h"
+#include "jaxpp/sparse.h"
 #include "transforms/index_sets.h"
 #include "transforms/transforms.h"
 
@@ -133,7 +133,8 @@ class Propagation {
   Array united(const Array& sets, const Dims& axes) {
     const Shape& shape = sets.shape();
     Dims order = without(shape.size(), axes);
-    const Shape kept(pick(shape, order).begin(), pick(shape, order).end());
+    const auto sizes = pick(shape, order);
+    const Shape kept(sizes.begin(), sizes.end());
     order.append(axes.begin(), axes.end());
     const Array rows = lax::transpose(sets, order);
     Array y = Array::make(sets_type(kept));
@@ -328,7 +329,8 @@ class Propagation {
     }
   }
   /// [batch, a.free, b.free], or with the last two exchanged.
-  Array product_sets(const Matrix& a, const Matrix& b, bool a_first, bool full, const Shape& shape) {
+  Array product_sets(const Matrix& a, const Matrix& b, bool a_first, bool full,
+                     const Shape& shape) {
     Array y = Array::make(sets_type(shape));
     const Id* from = a.values.data<Id>();
     const bool* wanted = b.values.data<bool>();
@@ -471,7 +473,8 @@ class Propagation {
   }
 
   static Value row(const Value& v, std::int64_t i) {
-    Value r{make_type(v.type->dtype, Shape(v.type->shape.begin() + 1, v.type->shape.end())), {}, {}};
+    Value r{
+        make_type(v.type->dtype, Shape(v.type->shape.begin() + 1, v.type->shape.end())), {}, {}};
     auto cut = [&](const Array& a) {
       return lax::squeeze(lax::slice_in_dim(a, i, i + 1, 0), Dims{0});
     };
@@ -625,8 +628,8 @@ const std::unordered_map<const Primitive*, Propagation::Rule>& Propagation::rule
     add(&P::reduced, {&reduce_sum_p, &reduce_max_p, &reduce_min_p, &reduce_prod_p});
     add(&P::cumulative, {&cumsum_p, &cumprod_p, &cummax_p, &cummin_p, &cumlogsumexp_p});
     add(&P::slice_added, {&add_slice_p});
-    add(&P::scatter_added, {&scatter_add_p, &scatter_sub_p, &scatter_mul_p, &scatter_min_p,
-                            &scatter_max_p});
+    add(&P::scatter_added,
+        {&scatter_add_p, &scatter_sub_p, &scatter_mul_p, &scatter_min_p, &scatter_max_p});
     add(&P::scattered, {&scatter_p});
     add(&P::dotted, {&dot_general_p});
     add(&P::convolved, {&conv_general_dilated_p});
@@ -656,8 +659,8 @@ SparsityPattern by_columns(const IndexSets& sets, std::span<const Id> rows, std:
   double entries = 0;
   for (Id s : rows) entries += double(sets.size(s));
   if (entries > 2e9)
-    fail<Error>(std::string(who) + ": the pattern has " + std::to_string(entries) + " entries.", loc,
-                "E170",
+    fail<Error>(std::string(who) + ": the pattern has " + std::to_string(entries) + " entries.",
+                loc, "E170",
                 "Nearly everything depends on everything; or give the pattern yourself "
                 "(SparseOptions::pattern).");
   p.start.assign(std::size_t(cols) + 1, 0);
