@@ -460,7 +460,7 @@ class Propagation {
   void branched(const Equation& e, const Values& x, Values& y) {
     const auto& branches = e.params().as<CondParams>().branches;
     const std::span<const Value> operands = std::span(x).subspan(1);
-    if (is_known(x[0])) {
+    if (is_known(x[0]) && x[0].type->size == 1) {  // more: one for each lane of a batch
       const auto index = std::clamp<std::int64_t>(x[0].known.item<std::int64_t>(), 0,
                                                   std::int64_t(branches.size()) - 1);
       return program(*branches[std::size_t(index)], operands, y);
@@ -581,7 +581,7 @@ class Propagation {
     for (std::int64_t left = kUnrolled; !done; left -= cost) {
       Values holds, next;
       program(*p.cond_jaxpr, with(cond_consts, carry), holds);
-      if (!is_known(holds[0]) || left < 0) break;
+      if (!is_known(holds[0]) || holds[0].type->size != 1 || left < 0) break;
       done = !holds[0].known.item<bool>();
       if (done) break;
       body(carry, next);
