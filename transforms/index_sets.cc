@@ -34,6 +34,7 @@ IndexSets::Id IndexSets::intern(const std::vector<std::int32_t>& v) {
   for (std::uint64_t h = hash_of(v);; ++h) {
     auto [place, is_new] = by_content_.try_emplace(h, Id(count()));
     if (is_new) {
+      if (elements_.size() + v.size() > kMost) throw Full();
       elements_.insert(elements_.end(), v.begin(), v.end());
       start_.push_back(elements_.size());
       return place->second;

@@ -10,6 +10,8 @@ namespace jaxpp::internal {
 /// Set 0 is empty, set i + 1 is {i} for i below the number of indices, unions get the numbers that follow.
 class IndexSets {
  public:
+  static constexpr std::size_t kMost = 500'000'000;  // elements of all sets: 2 GB
+  struct Full {};                                    // thrown by unite beyond that
   using Id = std::int32_t;
   explicit IndexSets(std::int64_t indices);
   std::span<const std::int32_t> elements(Id) const;  // ascending

@@ -651,18 +651,13 @@ const std::unordered_map<const Primitive*, Propagation::Rule>& Propagation::rule
 }
 
 /// Sets by rows as a pattern by columns.
-SparsityPattern by_columns(const IndexSets& sets, std::span<const Id> rows, std::int64_t cols,
-                           const char* who, Loc loc) {
+SparsityPattern by_columns(const IndexSets& sets, std::span<const Id> rows, std::int64_t cols) {
   SparsityPattern p;
   p.rows = std::int64_t(rows.size());
   p.cols = cols;
-  double entries = 0;
-  for (Id s : rows) entries += double(sets.size(s));
-  if (entries > 2e9)
-    fail<Error>(std::string(who) + ": the pattern has " + std::to_string(entries) + " entries.",
-                loc, "E170",
-                "Nearly everything depends on everything; or give the pattern yourself "
-                "(SparseOptions::pattern).");
+  std::size_t entries = 0;
+  for (Id s : rows) entries += sets.size(s);
+  if (entries > IndexSets::kMost) throw IndexSets::Full();
   p.start.assign(std::size_t(cols) + 1, 0);
   for (Id s : rows)
     for (auto j : sets.elements(s)) ++p.start[std::size_t(j) + 1];
@@ -712,13 +707,24 @@ SparsityPattern sparsity_flat(FlatFn f, Types x, std::span<const int> wrt, const
     for (std::int64_t k = 0; k < v.type->size; ++k) v.sets.data<Id>()[k] = next++;
     in.push_back(v);
   }
-  Propagation(sets).program(*c.jaxpr, in, out);
-  std::vector<Id> rows;
-  for (auto& v : out) {
-    const Array s = sets_or_none(v);
-    rows.insert(rows.end(), ids(s).begin(), ids(s).end());
+  try {
+    Propagation(sets).program(*c.jaxpr, in, out);
+    std::vector<Id> rows;
+    for (auto& v : out) {
+      const Array s = sets_or_none(v);
+      rows.insert(rows.end(), ids(s).begin(), ids(s).end());
+    }
+    return by_columns(sets, rows, cols);
+  } catch (IndexSets::Full) {
+    fail<Error>(
+        std::string(who) +
+            ": the patterns of the results, or of what they are made from, have more than " +
+            std::to_string(IndexSets::kMost / 1'000'000) + " million entries.",
+        loc, "E170",
+        "Nearly everything depends on everything: take jacobian, or products with it (jvp, vjp); "
+        "or give "
+        "the pattern (SparseOptions::pattern).");
   }
-  return by_columns(sets, rows, cols, who, loc);
 }
 
 }  // namespace jaxpp::internal
