@@ -278,6 +278,59 @@ TEST_CASE("sparse: patterns of common programs are exact", "[sparse]") {
   CHECK(sparsity(grad(rosenbrock))(x) == band(6, 1, 1));
 }
 
+TEST_CASE("sparse: patterns of long loops", "[sparse]") {
+  // Too long to be unrolled: what is stacked still knows its own row of x.
+  const std::int64_t n = 30'000;
+  const Array x = point(n);
+  const auto rows = [](Array v) { return jaxpp::map([](Array e) { return sin(e) * e; }, v); };
+  CHECK(sparsity(rows)(x) == band(n, 0, 0));
+  // A carry that everything is added to, one that stays as it is, and one that depends on a constant of the loop.
+  const auto loop = [](Array v, Array w) {
+    using Carry = std::tuple<Array, Array, Array>;
+    const auto body = [&](Carry c, Array e) {
+      auto [all, first, other] = c;
+      return std::pair(Carry(all + sin(e), first, other * w(1)), e * first);
+    };
+    auto [c, y] = scan(body, Carry(w(2), w(0), ones_like(w(0))), v);
+    return concatenate({stack({std::get<0>(c), std::get<1>(c), std::get<2>(c)}), y}, 0);
+  };
+  const Array w = {1., 2., 3.};
+  const SparsityPattern by_x = sparsity(loop)(x, w), by_w = sparsity<1>(loop)(x, w);
+  CHECK(by_x.nnz() == 2 * n);
+  CHECK((by_x.contains(0, 7) && by_x.contains(3 + 7, 7) && !by_x.contains(1, 7)));
+  CHECK(by_w.nnz() == 3 + n);
+  CHECK(
+      (by_w.contains(0, 2) && by_w.contains(1, 0) && by_w.contains(2, 1) && by_w.contains(10, 0)));
+  // The same in few steps, against the Jacobian.
+  const Array few = point(5);
+  CHECK(near(sparse_jacobian<0, 1>(loop, std::tuple(few, w))(few, w).to_dense(),
+             concatenate({jacobian<0>(loop)(few, w), jacobian<1>(loop)(few, w)}, 1)));
+  const auto decay = [](Array v) {
+    return fori_loop(
+        0, 1'000'000, [](Array, Array c) { return sin(c) * 0.5; }, v);
+  };
+  CHECK(sparsity(decay)(few) == band(5, 0, 0));
+  const auto turn = [](Array v) {
+    return fori_loop(
+        0, 1'000'000, [](Array, Array c) { return c + roll(c, 1); }, v);
+  };
+  CHECK(sparsity(turn)(few).nnz() == 25);
+}
+
+TEST_CASE("sparse: patterns of batches are block diagonal", "[sparse]") {
+  const Array b = reshape(point(6), {3, 2}),
+              a = stack({eye(2, f64) * 2., eye(2, f64), eye(2, f64)}) + 0.1;
+  const auto solve = [=](Array v) {
+    return vmap([](Array m, Array r) { return linalg::solve(m, r); })(a, v);
+  };
+  CHECK(sparsity(solve)(b).nnz() == 12);
+  CHECK(sparsity([](Array m) { return linalg::cholesky(m); })(a).nnz() <= 3 * 16);
+  CHECK(sparsity([](Array m) { return linalg::inv(m); })(a).nnz() == 3 * 16);
+  CHECK(sparsity([](Array v) { return sort(v, 1); })(b).nnz() == 12);
+  CHECK(sparsity([](Array v) { return nn::softmax(v, -1); })(b).nnz() == 12);
+  CHECK(sparsity([](Array v) { return cumprod(v, 1); })(b).nnz() <= 12);
+}
+
 TEST_CASE("sparse: arguments, trees and sizes of patterns", "[sparse]") {
   const Array x = point(4), a = point(4) + 1;
   const auto f = [](Array v, Array w) { return v * w(Slice(None, None, -1)); };

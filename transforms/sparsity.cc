@@ -34,6 +34,7 @@ using Values = std::vector<Value>;
 // Unrolling a loop is exact; beyond so many elements it is a fixpoint.  And a fixpoint that still grows after some rounds is
 // widened to everything.
 constexpr std::int64_t kUnrolled = 50'000'000;
+constexpr std::int64_t kOperation = 500;  // an operation costs as much as so many elements
 constexpr int kRounds = 24;
 
 bool is_known(const Value& v) { return v.known.defined(); }
@@ -49,11 +50,11 @@ std::span<const Id> ids(const Array& sets) { return sets.span<Id>(); }
 bool all_empty(const Array& sets) {
   return std::ranges::all_of(ids(sets), [](Id s) { return s == 0; });
 }
-std::int64_t elements_of(const JaxprBody& j) {
+std::int64_t cost_of(const JaxprBody& j) {
   std::int64_t n = 0;
-  for (Type t : j.types) n += t->size + 8;
+  for (Type t : j.types) n += t->size + kOperation;
   for (auto& e : j.eqns)
-    for (auto& sub : sub_jaxprs(e)) n += elements_of(*sub);
+    for (auto& sub : sub_jaxprs(e)) n += cost_of(*sub);
   return n;
 }
 
@@ -485,7 +486,7 @@ class Propagation {
   void scanned(const Equation& e, const Values& x, Values& y) {
     const auto& p = e.params().as<ScanParams>();
     const auto consts = std::size_t(p.num_consts), carried = std::size_t(p.num_carry);
-    if (elements_of(*p.jaxpr) > kUnrolled / std::max<std::int64_t>(1, p.length))
+    if (cost_of(*p.jaxpr) > kUnrolled / std::max<std::int64_t>(1, p.length))
       return scan_fixpoint(p, x, y);
     Values in(x.begin(), x.begin() + std::ptrdiff_t(consts + carried)), out;
     in.resize(x.size());
@@ -556,13 +557,17 @@ class Propagation {
       next.assign(out.begin(), out.begin() + std::ptrdiff_t(carried));
     });
     for (std::size_t k = 0; k < carried; ++k) y[k].sets = carry[k].sets;
-    for (std::size_t k = carried; k < y.size(); ++k) {
-      if (!has_sets(out[k])) continue;
-      Dims axes;
-      for (std::size_t i = 1; i < y[k].type->shape.size(); ++i) axes.push_back(std::int64_t(i));
-      y[k].sets = lax::broadcast_in_dim(out[k].sets, y[k].type->shape, axes);
-    }
+    std::ranges::copy(carry, in.begin() + std::ptrdiff_t(consts));
+    // What is stacked depends on that carry, and on its own row of x: all rows at once.
+    Mask by_row(x.size(), false), stacked(y.size(), false);
+    for (std::size_t k = consts + carried; k < x.size(); ++k) by_row[k] = true;
+    for (std::size_t k = carried; k < y.size(); ++k) stacked[k] = true;
+    std::copy(x.begin() + std::ptrdiff_t(consts + carried), x.end(),
+              in.begin() + std::ptrdiff_t(consts + carried));
+    program(*batch_jaxpr(*p.jaxpr, p.length, "", by_row, stacked)->jaxpr, in, out);
+    for (std::size_t k = carried; k < y.size(); ++k) y[k].sets = out[k].sets;
   }
+
   /// As long as the condition is known the loop is run; where it is not, any number of iterations may follow.
   void repeated(const Equation& e, const Values& x, Values& y) {
     const auto& p = e.params().as<WhileParams>();
@@ -576,7 +581,7 @@ class Propagation {
     auto body = [&](const Values& now, Values& next) {
       program(*p.body_jaxpr, with(body_consts, now), next);
     };
-    const std::int64_t cost = elements_of(*p.body_jaxpr) + elements_of(*p.cond_jaxpr);
+    const std::int64_t cost = cost_of(*p.body_jaxpr) + cost_of(*p.cond_jaxpr);
     bool done = false;
     for (std::int64_t left = kUnrolled; !done; left -= cost) {
       Values holds, next;
@@ -599,54 +604,46 @@ class Propagation {
 };
 
 const std::unordered_map<const Primitive*, Propagation::Rule>& Propagation::rules() {
-  static const auto table = [] {
-    using P = Propagation;
-    std::unordered_map<const Primitive*, Rule> t = {
-#define UNARY(name, ...) {&name##_p, &P::elementwise},
-#define BINARY(name, ...) {&name##_p, &P::elementwise},
-#define COMPARE(name, ...) {&name##_p, &P::elementwise},
-#include "jaxpp/ops/elementwise.def"
-#undef UNARY
-#undef BINARY
-#undef COMPARE
-    };
-    auto add = [&](Rule rule, std::initializer_list<const Primitive*> prims) {
-      for (auto* p : prims) t[p] = rule;
-    };
-    add(&P::elementwise,
-        {&clamp_p, &regularized_incomplete_beta_p, &convert_element_type_p, &integer_pow_p,
-         &round_p, &reduce_precision_p, &complex_p, &real_p, &imag_p, &conj_p});
-    add(&P::product, {&mul_p});
-    add(&P::choice, {&select_n_p});
-    const Rule moved = &P::moved;
-    add(moved, {&broadcast_in_dim_p, &reshape_p, &transpose_p, &squeeze_p, &expand_dims_p,
-                &concatenate_p, &stack_p, &unstack_p, &split_p, &tile_p, &slice_p, &pad_p, &rev_p});
-    add(&P::passed_on, {&name_p, &optimization_barrier_p, &device_put_p, &copy_p});
-    add(&P::gathered, {&gather_p});
-    add(&P::sliced, {&dynamic_slice_p});
-    add(&P::updated, {&dynamic_update_slice_p});
-    add(&P::reduced, {&reduce_sum_p, &reduce_max_p, &reduce_min_p, &reduce_prod_p});
-    add(&P::cumulative, {&cumsum_p, &cumprod_p, &cummax_p, &cummin_p, &cumlogsumexp_p});
-    add(&P::slice_added, {&add_slice_p});
-    add(&P::scatter_added,
-        {&scatter_add_p, &scatter_sub_p, &scatter_mul_p, &scatter_min_p, &scatter_max_p});
-    add(&P::scattered, {&scatter_p});
-    add(&P::dotted, {&dot_general_p});
-    add(&P::convolved, {&conv_general_dilated_p});
-    add(&P::windowed<WindowParams>,
-        {&reduce_window_sum_p, &reduce_window_max_p, &reduce_window_min_p});
-    add(&P::windowed<SelectAndGatherParams>, {&select_and_gather_add_p});
-    add(&P::transformed, {&fft_p});
-    add(&P::solved, {&triangular_solve_p, &tridiagonal_solve_p});
-    add(&P::called<CallParams>, {&jit_p});
-    add(&P::called<RematParams>, {&remat_p});
-    add(&P::custom_called, {&custom_jvp_call_p, &custom_vjp_call_p});
-    add(&P::transposed, {&custom_lin_p});
-    add(&P::branched, {&cond_p});
-    add(&P::scanned, {&scan_p});
-    add(&P::repeated, {&while_p});
-    return t;
-  }();
+  static const auto table =
+      [] {  // of operations that are linear in an operand: others never see a tangent
+        using P = Propagation;
+        std::unordered_map<const Primitive*, Rule> t;
+        auto add = [&](Rule rule, std::initializer_list<const Primitive*> prims) {
+          for (auto* p : prims) t[p] = rule;
+        };
+        add(&P::elementwise, {&add_p, &add_any_p, &sub_p, &neg_p, &div_p, &complex_p, &real_p,
+                              &imag_p, &conj_p, &convert_element_type_p, &reduce_precision_p});
+        add(&P::product, {&mul_p});
+        add(&P::choice, {&select_n_p});
+        const Rule moved = &P::moved;
+        add(moved,
+            {&broadcast_in_dim_p, &reshape_p, &transpose_p, &squeeze_p, &expand_dims_p,
+             &concatenate_p, &stack_p, &unstack_p, &split_p, &tile_p, &slice_p, &pad_p, &rev_p});
+        add(&P::passed_on, {&name_p, &optimization_barrier_p, &device_put_p, &copy_p});
+        add(&P::gathered, {&gather_p});
+        add(&P::sliced, {&dynamic_slice_p});
+        add(&P::updated, {&dynamic_update_slice_p});
+        add(&P::reduced, {&reduce_sum_p});
+        add(&P::cumulative, {&cumsum_p});
+        add(&P::slice_added, {&add_slice_p});
+        add(&P::scatter_added,
+            {&scatter_add_p, &scatter_sub_p, &scatter_mul_p, &scatter_min_p, &scatter_max_p});
+        add(&P::scattered, {&scatter_p});
+        add(&P::dotted, {&dot_general_p});
+        add(&P::convolved, {&conv_general_dilated_p});
+        add(&P::windowed<WindowParams>, {&reduce_window_sum_p});
+        add(&P::windowed<SelectAndGatherParams>, {&select_and_gather_add_p});
+        add(&P::transformed, {&fft_p});
+        add(&P::solved, {&triangular_solve_p, &tridiagonal_solve_p});
+        add(&P::called<CallParams>, {&jit_p});
+        add(&P::called<RematParams>, {&remat_p});
+        add(&P::custom_called, {&custom_jvp_call_p, &custom_vjp_call_p});
+        add(&P::transposed, {&custom_lin_p});
+        add(&P::branched, {&cond_p});
+        add(&P::scanned, {&scan_p});
+        add(&P::repeated, {&while_p});
+        return t;
+      }();
   return table;
 }
 
