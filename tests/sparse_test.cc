@@ -469,6 +469,26 @@ TEST_CASE("sparse: Hessians with an arrow and with a constant part", "[sparse]")
   CHECK(near(by_second(x, x + 1).to_dense(), hessian<1>(weighted)(x, x + 1)));
 }
 
+namespace {
+struct Spring {
+  Array ends, lengths;
+};
+}  // namespace
+
+TEST_CASE("sparse: the Hessian by all leaves of a struct", "[sparse]") {
+  const auto energy = [](Spring s) {
+    return sum(s.lengths * square(s.ends(Slice(1, None)) - s.ends(Slice(None, -1)))) +
+           sum(sin(s.lengths));
+  };
+  const Spring at = {point(5), point(4) + 2};
+  const auto h = sparse_hessian(energy, at);
+  const auto raveled = [&](Array v) { return energy(Spring{v(Slice(0, 5)), v(Slice(5, None))}); };
+  CHECK(near(h(at).to_dense(), hessian(raveled)(concatenate({at.ends, at.lengths}, 0))));
+  CHECK(h.nnz() == (3 * 5 - 2) + 2 * 2 * 4 + 4);
+  CHECK(h.pattern() == h.pattern().transpose());
+  CHECK(is_star_coloring(h.pattern(), h.coloring()));
+}
+
 TEST_CASE("sparse: values are traced, mapped and differentiated", "[sparse]") {
   const auto f = [](Array x) { return x * x * roll(x, 1); };
   const Array x = point(5);
