@@ -1,6 +1,7 @@
-// derivatives.cc -- J1 to J6 of workloads.md: Jacobians, Hessians, high orders, and two models of ADBench.
+// derivatives.cc -- J1 to J8 of workloads.md: Jacobians, Hessians, high orders, two models of ADBench, sparse derivatives.
 #include "benchmarks/bench.h"
 #include "benchmarks/programs.h"
+#include "jaxpp/sparse.h"
 using namespace jaxpp;
 
 namespace {
@@ -10,6 +11,27 @@ const auto rosenbrock = [](Array x) {
   return sum(100 * square(tail - square(head)) + square(1 - head));
 };
 const auto bell = [](Array x) { return sin(x) * exp(-x * x); };
+
+struct Observations {
+  Array camera, point;    // of each observation
+  Array cameras, points;  // [50, 11], [2000, 3]
+  Array weights, seen;
+};
+Observations observations(std::int64_t n) {
+  using namespace bench;
+  const std::int64_t cameras = 50, points = 2000;
+  const Array i = arange(n);
+  return {remainder(i, cameras),
+          remainder(7 * i, points),
+          concatenate(
+              {affine<double>(105, {cameras, 3}, 0, 0.1), affine<double>(106, {cameras, 3}, 0, 0.5),
+               affine<double>(107, {cameras, 1}, 1, 0.1), affine<double>(108, {cameras, 2}, 0, 0.1),
+               affine<double>(109, {cameras, 2}, 0, 0.01)},
+              1),
+          random_array<double>(110, {points, 3}) + Array{0., 0., 4.},
+          affine<double>(111, {n}, 1, 0.1),
+          affine<double>(112, {n, 2}, 0, 0.2)};
+}
 }  // namespace
 
 void bench::register_derivatives() {
@@ -37,16 +59,22 @@ void bench::register_derivatives() {
     return run(jit(value_and_grad(log_likelihood)), m, random_array<double>(104, {n, d}));
   });
   add("J6", 10'000, {}, [] {
-    const std::int64_t n = 10'000, cameras = 50, points = 2000;
-    Array all_cameras = concatenate(
-        {affine<double>(105, {cameras, 3}, 0, 0.1), affine<double>(106, {cameras, 3}, 0, 0.5),
-         affine<double>(107, {cameras, 1}, 1, 0.1), affine<double>(108, {cameras, 2}, 0, 0.1),
-         affine<double>(109, {cameras, 2}, 0, 0.01)},
-        1);
-    Array all_points = random_array<double>(110, {points, 3}) + Array{0., 0., 4.};
-    Array i = arange(n);
-    return run(jit(vmap(projection_jacobian)), take(all_cameras, remainder(i, cameras), 0),
-               take(all_points, remainder(7 * i, points), 0), affine<double>(111, {n}, 1, 0.1),
-               affine<double>(112, {n, 2}, 0, 0.2));
+    const Observations o = observations(10'000);
+    return run(jit(vmap(projection_jacobian)), take(o.cameras, o.camera, 0),
+               take(o.points, o.point, 0), o.weights, o.seen);
+  });
+  for (std::int64_t n : {100, 10'000})
+    add("J7", n, {}, [n] {
+      const Array x = random_array<double>(93, {n});
+      return run([h = sparse_hessian(rosenbrock, x)](Array v) { return h.values(v); }, x);
+    });
+  add("J8", 10'000, {}, [] {
+    const Observations o = observations(10'000);
+    const auto residuals = [o](Array cameras, Array points) {
+      return vmap(projection_error)(take(cameras, o.camera, 0), take(points, o.point, 0), o.weights,
+                                    o.seen);
+    };
+    const auto j = sparse_jacobian<0, 1>(residuals, std::tuple(o.cameras, o.points));
+    return run([j](Array c, Array p) { return j.values(c, p); }, o.cameras, o.points);
   });
 }

@@ -14,6 +14,7 @@
 //   auto [w, pullback] = vjp(f, x);          // reverse mode, reusable
 //   Array H = hessian(f)(x);                 // jacfwd, jacrev, jacobian, hvp        jacobian.h
 //   auto c = taylor(f, 10)(x, dx);           // Taylor coefficients along a line     taylor.h
+//   auto S = sparse_hessian(f, x);  S.values(x)    // few products, by colours        sparse.h
 //   Array ys = vmap(f)(batch);               // adds an axis; {.in_axes = {0, None}} vmap.h
 //   auto fast = jit(f);   fast(x);           // traced once per type, then compiled  jit.h
 //
@@ -39,7 +40,7 @@
 //   random::normal(random::key(0), {3})      // and linalg::, fft::, nn::, optim::, debug::, lax::
 //
 // Errors are exceptions derived from jaxpp::Error and name the line of the user's expression.
-// For Eigen's matrices include jaxpp/eigen.h.
+// For Eigen's matrices include jaxpp/eigen.h, for its sparse ones jaxpp/sparse_eigen.h.
 #pragma once
 #include "jaxpp/check_grads.h"
 #include "jaxpp/checkpoint.h"
@@ -80,6 +81,7 @@
 #include "jaxpp/signal.h"
 #include "jaxpp/special.h"
 #include "jaxpp/special_matrices.h"
+#include "jaxpp/sparse.h"
 #include "jaxpp/statistics.h"
 #include "jaxpp/taylor.h"
 #include "jaxpp/threads.h"
