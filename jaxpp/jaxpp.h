@@ -27,6 +27,9 @@
 //   custom_jvp, custom_vjp, checkpoint       // own derivatives; recomputation       custom.h
 //   std::cout << make_jaxpr(grad(f))(x);     // the program behind a function        make_jaxpr.h
 //   check_grads(f, x);                       // against finite differences           check_grads.h
+//   save("x.npy", x), savez, save_safetensors, save_tree("model.safetensors", m)       io.h
+//   to_dlpack(x), from_dlpack(tensor)        // memory shared with other libraries   dlpack.h
+//   load_jaxpr<Array(Mlp, Array)>("predict.json")   // a program of JAX, by tools/export_jax.py  exported.h
 //   set_num_threads(4)                       // one pool; the same bits for any number  threads.h
 //   random::normal(random::key(0), {3})      // and linalg::, fft::, nn::, optim::, debug::, lax::
 //
@@ -42,9 +45,12 @@
 #include "jaxpp/custom.h"
 #include "jaxpp/custom_primitive.h"
 #include "jaxpp/debug.h"
+#include "jaxpp/dlpack.h"
+#include "jaxpp/exported.h"
 #include "jaxpp/fft.h"
 #include "jaxpp/grad.h"
 #include "jaxpp/implicit.h"
+#include "jaxpp/io.h"
 #include "jaxpp/jacobian.h"
 #include "jaxpp/jit.h"
 #include "jaxpp/jvp.h"

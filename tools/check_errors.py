@@ -15,9 +15,9 @@ def main():
                 for number, line in enumerate(file.read_text().splitlines(), 1):
                     if line.lstrip().startswith("//"):
                         continue
-                    for name in re.findall(r'(?:"|\[)(E\d\d)(?:"|\])', line):
+                    for name in re.findall(r'(?:"|\[)(E\d{2,3})(?:"|\])', line):
                         used.setdefault(name, f"{file.relative_to(ROOT)}:{number}")
-    documented = re.findall(r"^## (E\d\d)\b", (ROOT / "docs/errors.md").read_text(), re.M)
+    documented = re.findall(r"^## (E\d{2,3})\b", (ROOT / "docs/errors.md").read_text(), re.M)
     wrong = [f"{where}: {name} is not in docs/errors.md" for name, where in sorted(used.items()) if name not in documented]
     wrong += [f"docs/errors.md: {name} is used nowhere" for name in documented if name not in used]
     wrong += [f"docs/errors.md: {name} twice" for name in sorted(set(documented)) if documented.count(name) > 1]
