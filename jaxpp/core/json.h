@@ -3,7 +3,6 @@
 #include <functional>
 #include <map>
 #include "jaxpp/core/jaxpr.h"
-#include "jaxpp/jaxpr.h"
 
 namespace jaxpp::internal {
 
