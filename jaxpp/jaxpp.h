@@ -35,6 +35,9 @@
 //   linalg::cg(a, b), linalg::lu_solve(f, b), signal::fftconvolve(x, y)  // iterative.h, linalg_factors.h, signal.h
 //   auto scope = debug_nans();               // an error at what makes the first NaN core/nan_check.h
 //   grad(safe_gradients(f))(x);              // unselected branches do not poison    safe_gradients.h
+//   save("x.npy", x), savez, save_safetensors, save_tree("model.safetensors", m)       io.h
+//   to_dlpack(x), from_dlpack(tensor)        // memory shared with other libraries   dlpack.h
+//   load_jaxpr<Array(Mlp, Array)>("predict.json")   // a program of JAX, by tools/export_jax.py  exported.h
 //   set_num_threads(4)                       // one pool; the same bits for any number  threads.h
 //   nn::Dense layer = nn::dense(key, 4, 8);  // nn_layers.h, nn_attention.h, nn_recurrent.h, nn_losses.h
 //   random::normal(random::key(0), {3})      // and linalg::, fft::, nn::, optim::, debug::, lax::
@@ -51,9 +54,12 @@
 #include "jaxpp/custom.h"
 #include "jaxpp/custom_primitive.h"
 #include "jaxpp/debug.h"
+#include "jaxpp/dlpack.h"
+#include "jaxpp/exported.h"
 #include "jaxpp/fft.h"
 #include "jaxpp/grad.h"
 #include "jaxpp/implicit.h"
+#include "jaxpp/io.h"
 #include "jaxpp/io_callback.h"
 #include "jaxpp/iterative.h"
 #include "jaxpp/jacobian.h"
@@ -79,9 +85,9 @@
 #include "jaxpp/safe_gradients.h"
 #include "jaxpp/segment.h"
 #include "jaxpp/signal.h"
+#include "jaxpp/sparse.h"
 #include "jaxpp/special.h"
 #include "jaxpp/special_matrices.h"
-#include "jaxpp/sparse.h"
 #include "jaxpp/statistics.h"
 #include "jaxpp/taylor.h"
 #include "jaxpp/threads.h"

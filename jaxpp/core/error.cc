@@ -39,6 +39,7 @@ void fail(const std::string& what, Loc loc, const char* id, const std::string& r
 template void fail<TypeError>(const std::string&, Loc, const char*, const std::string&);
 template void fail<ConcretizationError>(const std::string&, Loc, const char*, const std::string&);
 template void fail<TracerLeakError>(const std::string&, Loc, const char*, const std::string&);
+template void fail<ParseError>(const std::string&, Loc, const char*, const std::string&);
 template void fail<Error>(const std::string&, Loc, const char*, const std::string&);
 template void fail<FloatingPointError>(const std::string&, Loc, const char*, const std::string&);
 

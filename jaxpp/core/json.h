@@ -1,5 +1,7 @@
 // json.h -- programs as JSON (docs/jaxpr-json.md): what the reader throws, and the encoding of arrays.
 #pragma once
+#include <functional>
+#include <map>
 #include "jaxpp/core/jaxpr.h"
 
 namespace jaxpp::internal {
@@ -18,5 +20,15 @@ std::string encode_base64(const void* data, std::size_t bytes);
 void decode_base64(const std::string& text, void* data, std::size_t bytes);
 /// {"dtype", "shape", "data"}
 Array array_from_json(const std::string& dtype, const Shape&, const std::string& base64);
+
+/// What tools/export_jax.py writes: a program, the paths of the leaves of every argument, those of the results.
+struct ExportedText {
+  Jaxpr program;
+  std::vector<std::vector<std::string>> inputs;
+  std::vector<std::string> outputs;
+};
+/// The arrays of the file that a text names.
+using WeightsReader = std::function<std::map<std::string, Array>(const std::string& file)>;
+ExportedText exported_from_json(const std::string& text, const WeightsReader&);
 
 }  // namespace jaxpp::internal

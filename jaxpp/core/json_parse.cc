@@ -3,6 +3,7 @@
 // The text may come from JAX (parameters that jaxpp has no use for are ignored, a few primitives are spelled differently)
 // or from anywhere: every number, id, shape and type is checked, and anything wrong is a ParseError.  The recursion is
 // over nested jaxprs, to a limit.
+#include <map>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 #include "jaxpp/core/check.h"
@@ -72,10 +73,6 @@ Type type(const json& v) {
   const DType d = dtype(v, "dtype");
   return make_type(d, dims(member(v, "shape"), "shape"));
 }
-Array array(const json& v) {
-  return array_from_json(string(member(v, "dtype"), "dtype"), dims(member(v, "shape"), "shape"),
-                         string(member(v, "data"), "data"));
-}
 
 // The JSON library's own hook for this makes it quadratic.
 void check_depth(const std::string& text) {
@@ -100,6 +97,8 @@ void check_depth(const std::string& text) {
 
 class Reader {
  public:
+  /// tensors: the arrays that the text names instead of writing them.
+  explicit Reader(const std::map<std::string, Array>* tensors = nullptr) : tensors_(tensors) {}
   /// A program; constants are appended to `consts` and become leading inputs, or are embedded.
   JaxprPtr program(const json& p, std::vector<Array>* consts) {
     if (++depth_ > kMaxDepth)
@@ -143,7 +142,20 @@ class Reader {
     b.jaxpr.invars.push_back(x);
     define(b, v, Atom::var(x));
   }
-  static Atom atom(const Body& b, const json& a) {
+  Array array(const json& v) const {
+    const std::string d = string(member(v, "dtype"), "dtype");
+    const Dims shape = dims(member(v, "shape"), "shape");
+    if (!v.contains("tensor")) return array_from_json(d, shape, string(member(v, "data"), "data"));
+    const std::string name = string(v["tensor"], "tensor");
+    if (!tensors_) refuse("the array `" + name + "` is in another file: use load_jaxpr.");
+    auto it = tensors_->find(name);
+    if (it == tensors_->end()) refuse("there is no array `" + name + "` among the weights.");
+    if (it->second.type() != type(v))
+      refuse("`" + name + "` is " + type(v)->str() + " in the program, " +
+             it->second.type()->str() + " among the weights.");
+    return it->second;
+  }
+  Atom atom(const Body& b, const json& a) const {
     if (a.is_object() && a.contains("literal")) return Atom(array(a["literal"]));
     const std::int64_t id = integer(member(a, "var"), "var");
     auto it = b.vars.find(id);
@@ -248,6 +260,7 @@ class Reader {
   }
   void fill(const Primitive&, void* data, const json& params, std::size_t n_in, std::size_t n_out);
 
+  const std::map<std::string, Array>* tensors_;
   int depth_ = 0;
   OpenRules open_;
 };
@@ -403,29 +416,53 @@ void Reader::fill(const Primitive& p, void* data, const json& params, std::size_
   if (p.params == &params_ops<SortParams>) static_cast<SortParams*>(data)->n = std::int64_t(n_in);
   if (p.params == &params_ops<CustomParams>) static_cast<CustomParams*>(data)->num_consts = 0;
 }
-}  // namespace
-}  // namespace internal
 
-Jaxpr Jaxpr::from_json(const std::string& text) {
-  using internal::json;
-  json p;
+json parsed(const std::string& text) {
   try {
-    internal::check_depth(text);
-    p = json::parse(text);
+    check_depth(text);
+    return json::parse(text);
   } catch (const json::exception& e) {
     throw ParseError(std::string("json: ") + e.what());
   }
+}
+Jaxpr checked_program(const json& p, const std::map<std::string, Array>* tensors) {
   std::vector<Array> consts;
-  JaxprPtr body;
   try {
-    body = internal::Reader().program(p, &consts);
-    internal::check_jaxpr(*body);
+    JaxprPtr body = Reader(tensors).program(p, &consts);
+    check_jaxpr(*body);
+    return Jaxpr(std::move(body), std::move(consts));
   } catch (const ParseError&) {
     throw;
   } catch (const Error& e) {
     throw ParseError(std::string("json: ") + e.what());
   }
-  return Jaxpr(std::move(body), std::move(consts));
+}
+std::vector<std::string> strings(const json& v, const char* what) {
+  std::vector<std::string> out;
+  for (auto& s : list(v, what)) out.push_back(string(s, what));
+  return out;
+}
+}  // namespace
+
+ExportedText exported_from_json(const std::string& text, const WeightsReader& weights) {
+  const json p = parsed(text);
+  std::map<std::string, Array> tensors;
+  if (p.is_object() && p.contains("weights")) tensors = weights(string(p["weights"], "weights"));
+  ExportedText t{checked_program(p, &tensors), {}, {}};
+  for (auto& argument : list(member(p, "inputs"), "inputs"))
+    t.inputs.push_back(strings(argument, "inputs"));
+  t.outputs = strings(member(p, "outputs"), "outputs");
+  std::size_t n = 0;
+  for (auto& argument : t.inputs) n += argument.size();
+  if (n != t.program.in_types().size()) refuse("`inputs` does not name every input.");
+  if (t.outputs.size() != t.program.out_types().size())
+    refuse("`outputs` does not name every output.");
+  return t;
+}
+}  // namespace internal
+
+Jaxpr Jaxpr::from_json(const std::string& text) {
+  return internal::checked_program(internal::parsed(text), nullptr);
 }
 
 }  // namespace jaxpp
