@@ -71,6 +71,8 @@
 #include "jaxpp/linalg_factors.h"
 #include "jaxpp/make_jaxpr.h"
 #include "jaxpp/math.h"
+#include "jaxpp/math_edit.h"
+#include "jaxpp/math_sets.h"
 #include "jaxpp/nested.h"
 #include "jaxpp/nn.h"
 #include "jaxpp/nn_attention.h"
