@@ -97,9 +97,9 @@ decltype(auto) scan_body(const F& f, C& carry, X& x) {
 }  // namespace internal
 
 struct ScanOptions {
-  std::int64_t length = -1;     ///< needed only without xs
-  bool reverse = false;         ///< from the last element to the first
-  std::int64_t unroll = 1;      ///< steps per iteration of the compiled loop
+  std::int64_t length = -1;                        ///< needed only without xs
+  bool reverse = false;                            ///< from the last element to the first
+  std::int64_t unroll = 1;                         ///< steps per iteration of the compiled loop
   Checkpointing checkpoint = Checkpointing::none;  ///< what reverse mode keeps: k, sqrt, log
 };
 /// Loops over the leading axis of xs:   carry = init;  for (x in xs) (carry, y) = f(carry, x);

@@ -14,8 +14,10 @@ enum class OdeGradient {
   direct,   ///< differentiates the steps that were taken (their sizes are constants)
 };
 struct OdeOptions {
-  double rtol = 1.4e-8, atol = 1.4e-8;  ///< errors of a step: at most atol + rtol |y|, as a root mean square
-  std::int64_t mxstep = 0;  ///< most steps between two times; 0: no limit (direct reverse mode: 4096)
+  double rtol = 1.4e-8,
+         atol = 1.4e-8;  ///< errors of a step: at most atol + rtol |y|, as a root mean square
+  std::int64_t mxstep =
+      0;  ///< most steps between two times; 0: no limit (direct reverse mode: 4096)
   double hmax = std::numeric_limits<double>::infinity();  ///< the largest step
   OdeGradient gradient = OdeGradient::adjoint;            ///< of reverse mode
 };
@@ -42,8 +44,8 @@ decltype(auto) ode_rate(const F& f, Y& y, Array& t, A& a) {
 /// their own.  Reverse mode is options.gradient, with respect to y0, ts, extra and what f captures; forward mode is
 /// direct.  Where mxstep is reached, or the step becomes 0, rows from there on are NaN.
 template <class F, class Y, class A = NoneType>
-auto odeint(const F& f, const Y& y0, const Array& ts, const A& extra = None, OdeOptions options = {},
-            Loc loc = Loc::current()) {
+auto odeint(const F& f, const Y& y0, const Array& ts, const A& extra = None,
+            OdeOptions options = {}, Loc loc = Loc::current()) {
   using State = internal::Promote<Y>;
   using Extra = internal::Promote<A>;
   const State start = internal::promote(y0);
@@ -53,9 +55,9 @@ auto odeint(const F& f, const Y& y0, const Array& ts, const A& extra = None, Ode
     State state = internal::unflatten(start, in.first(y.size()));
     Array t = in[y.size()];
     Extra e = internal::unflatten(more, in.subspan(y.size() + 1));
-    static_assert(
-        std::is_convertible_v<decltype(internal::ode_rate(f, state, t, e)), State>,
-        "jaxpp: the function given to odeint takes (y, t, extra) and returns dy/dt, of the type of y.");
+    static_assert(std::is_convertible_v<decltype(internal::ode_rate(f, state, t, e)), State>,
+                  "jaxpp: the function given to odeint takes (y, t, extra) and returns dy/dt, of "
+                  "the type of y.");
     internal::flatten(State(internal::ode_rate(f, state, t, e)), out);
   };
   internal::Results ys;

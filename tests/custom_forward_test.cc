@@ -30,18 +30,14 @@ TEST_CASE("custom_vjp: forward mode of every kind", "[custom]") {
   near(jacfwd(custom)(x, w), jacfwd(plain)(x, w));
   near(jacfwd<1>(custom)(x, w), jacfwd<1>(plain)(x, w));
   near(jacfwd(custom)(x, w), jacrev(custom)(x, w));
-  auto total = [](auto f) {
-    return [f](Array v, Array m) { return sum(exp(f(v, m))); };
-  };
+  auto total = [](auto f) { return [f](Array v, Array m) { return sum(exp(f(v, m))); }; };
   // Forward over reverse, reverse over forward, forward over forward.
   near(hessian(total(custom))(x, w), hessian(total(plain))(x, w));
   near(jit(hessian(total(custom)))(x, w), hessian(total(plain))(x, w));
   near(jacrev(jacfwd(total(custom)))(x, w), hessian(total(plain))(x, w));
   near(jacfwd(jacfwd(total(custom)))(x, w), hessian(total(plain))(x, w));
   const Array xs = stack({x, 2 * x, -x});
-  auto lanes = [&](auto f) {
-    return vmap([&, f](Array v) { return jacfwd(f)(v, w); })(xs);
-  };
+  auto lanes = [&](auto f) { return vmap([&, f](Array v) { return jacfwd(f)(v, w); })(xs); };
   near(lanes(custom), lanes(plain));
   near(jit([&](Array v) { return vmap([&](Array u) { return jacfwd(custom)(u, w); })(v); })(xs),
        lanes(plain));

@@ -53,7 +53,8 @@ TEST_CASE("odeint: tolerances, f32, a stiff problem, the Lorenz equations", "[od
   CHECK(error(1e-4) < 1e-3);
   CHECK(error(1e-10) < 1e-9);
   CHECK(error(1e-10) < error(1e-4));
-  const Array single = odeint(decay, Array(1.f), ts.astype(f32), Array(1.f), {.rtol = 1e-5, .atol = 1e-5});
+  const Array single =
+      odeint(decay, Array(1.f), ts.astype(f32), Array(1.f), {.rtol = 1e-5, .atol = 1e-5});
   CHECK(single.dtype() == f32);
   CHECK(allclose(single.astype(f64), exp(-ts), 1e-4, 1e-5));
   // scipy's DOP853 and Radau at 1e-13.
@@ -62,12 +63,14 @@ TEST_CASE("odeint: tolerances, f32, a stiff problem, the Lorenz equations", "[od
   };
   near(odeint(lorenz, Array{1., 1., 1.}, Array{0.0, 0.5, 1.0})(Slice(1, None)),
        Array{{1.1982729680495119, -8.867197729736844, 32.454740211503484},
-             {-9.378570010925372, -8.357033788427001, 29.362325337363743}}, 1e-6);
-  auto pol = [](Array v, Array) {
-    return stack({v(1), 50.0 * (1 - v(0) * v(0)) * v(1) - v(0)});
-  };
-  near(odeint(pol, Array{2., 0.}, Array{0.0, 10.0, 30.0}, None, {.rtol = 1e-9, .atol = 1e-9})(Slice(1, None)),
-       Array{{1.8583209443886737, -0.015147384822189273}, {1.4849057585657128, -0.024628874179980012}}, 1e-5);
+             {-9.378570010925372, -8.357033788427001, 29.362325337363743}},
+       1e-6);
+  auto pol = [](Array v, Array) { return stack({v(1), 50.0 * (1 - v(0) * v(0)) * v(1) - v(0)}); };
+  near(odeint(pol, Array{2., 0.}, Array{0.0, 10.0, 30.0}, None,
+              {.rtol = 1e-9, .atol = 1e-9})(Slice(1, None)),
+       Array{{1.8583209443886737, -0.015147384822189273},
+             {1.4849057585657128, -0.024628874179980012}},
+       1e-5);
 }
 
 TEST_CASE("odeint: limits", "[ode]") {

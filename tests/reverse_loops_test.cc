@@ -14,12 +14,12 @@ V list(const Array& a) { return a.to_vector(); }
 struct Logistic {
   std::int64_t max_steps = 0;
   Array operator()(Array a, Array x) const {
-    auto [c, n] = while_loop(
-        [](const std::pair<Array, Array>& s) { return s.first > 0.2; },
-        [a](std::pair<Array, Array> s) {
-          return std::pair(a * s.first * (1 - s.first) + 0.01 * sin(s.first), s.second + 1);
-        },
-        std::pair(x, Array(0)), {.max_steps = max_steps});
+    auto [c, n] = while_loop([](const std::pair<Array, Array>& s) { return s.first > 0.2; },
+                             [a](std::pair<Array, Array> s) {
+                               return std::pair(a * s.first * (1 - s.first) + 0.01 * sin(s.first),
+                                                s.second + 1);
+                             },
+                             std::pair(x, Array(0)), {.max_steps = max_steps});
     return c + 0.0 * n.astype(f64);
   }
 };
@@ -46,12 +46,13 @@ TEST_CASE("reverse loops: while_loop with max_steps", "[reverse_loops]") {
     CHECK(double(ja) == Approx(double(pa)).epsilon(1e-12));
     CHECK(double(jx) == Approx(double(px)).epsilon(1e-12));
     // Second order: reverse over reverse, forward over reverse, reverse over forward.
-    auto second = [&](auto g) { return double(grad([&](Array p) { return grad(g)(p, from); })(a)); };
+    auto second = [&](auto g) {
+      return double(grad([&](Array p) { return grad(g)(p, from); })(a));
+    };
     const double want = second(plain);
     CHECK(second(f) == Approx(want).epsilon(1e-11));
-    CHECK(double(jit([&](Array p) {
-            return grad([&](Array q) { return grad(f)(q, from); })(p);
-          })(a)) == Approx(want).epsilon(1e-11));
+    CHECK(double(jit([&](Array p) { return grad([&](Array q) { return grad(f)(q, from); })(p); })(
+              a)) == Approx(want).epsilon(1e-11));
     CHECK(double(jacfwd([&](Array p) { return grad(f)(p, from); })(a)) ==
           Approx(want).epsilon(1e-11));
     CHECK(double(grad([&](Array p) {
@@ -74,8 +75,7 @@ TEST_CASE("reverse loops: a loop that reaches max_steps stops there", "[reverse_
   CHECK(double(grad(f)(1.1)) == Approx(8 * std::pow(1.1, 7)));
   CHECK(double(jit(grad(f))(1.1)) == Approx(8 * std::pow(1.1, 7)));
   CHECK(double(jvp(f, 1.1, 1.0).second) == Approx(8 * std::pow(1.1, 7)));
-  CHECK(list(vmap(grad(f))(Array{1.1, 0.5})) ==
-        V{double(grad(f)(1.1)), double(grad(f)(0.5))});
+  CHECK(list(vmap(grad(f))(Array{1.1, 0.5})) == V{double(grad(f)(1.1)), double(grad(f)(0.5))});
 }
 
 TEST_CASE("reverse loops: each lane takes its own number of steps", "[reverse_loops]") {
@@ -103,9 +103,8 @@ TEST_CASE("reverse loops: each lane takes its own number of steps", "[reverse_lo
     auto t = compiled ? jit(grad<0, 1>(total))(a, x) : grad<0, 1>(total)(a, x);
     near(std::get<0>(t), want_a);
     near(std::get<1>(t), want_x);
-    auto hess = vmap([&](Array p, Array q) {
-      return grad([&](Array s) { return grad<1>(f)(p, s); })(q);
-    });
+    auto hess =
+        vmap([&](Array p, Array q) { return grad([&](Array s) { return grad<1>(f)(p, s); })(q); });
     near(compiled ? jit(hess)(a, x) : hess(a, x), Array(second));
     // One parameter for all lanes.
     auto shared = [&](Array p) { return sum(vmap(f, {.in_axes = {None, 0}})(p, x)); };
@@ -119,8 +118,8 @@ TEST_CASE("reverse loops: each lane takes its own number of steps", "[reverse_lo
 TEST_CASE("reverse loops: lanes that are done keep their NaNs inside", "[reverse_loops]") {
   // sqrt(c - 1) has no derivative where a lane ends.
   auto f = [](Array x) {
-    return while_loop([](Array c) { return c > 1; }, [](Array c) { return c - sqrt(c - 1) - 0.5; }, x,
-                      {.max_steps = 10});
+    return while_loop([](Array c) { return c > 1; }, [](Array c) { return c - sqrt(c - 1) - 0.5; },
+                      x, {.max_steps = 10});
   };
   const Array x = {3.0, 1.5, 0.5, 9.0};
   const Array got = vmap(grad(f))(x), compiled = jit(vmap(grad(f)))(x);
@@ -136,13 +135,12 @@ TEST_CASE("reverse loops: a carry that is a tree, of vectors and matrices", "[re
     Array v, value;
   };
   auto f = [](Array m) {  // power iteration
-    Power p = while_loop(
-        [](const Power& q) { return q.value < 2.4; },
-        [m](Power q) {
-          Array w = dot(m, q.v);
-          return Power{w / sqrt(sum(w * w)), q.value + 0.3 * sum(w * q.v)};
-        },
-        Power{Array{1., 0.5, 0.2}, 0.0}, {.max_steps = 30});
+    Power p = while_loop([](const Power& q) { return q.value < 2.4; },
+                         [m](Power q) {
+                           Array w = dot(m, q.v);
+                           return Power{w / sqrt(sum(w * w)), q.value + 0.3 * sum(w * q.v)};
+                         },
+                         Power{Array{1., 0.5, 0.2}, 0.0}, {.max_steps = 30});
     return sum(p.v * Array{1., 2., 3.}) + p.value;
   };
   Array m = {{1.0, 0.2, 0.1}, {0.2, 0.8, 0.3}, {0.1, 0.3, 1.1}};
@@ -155,8 +153,8 @@ TEST_CASE("reverse loops: steps beyond the last cost no memory and no time of th
   // The tape has room for max_steps carries of 8 bytes, and nothing else grows with max_steps.
   auto f = [](std::int64_t most) {
     return [most](Array x) {
-      return while_loop([](Array c) { return c > 1; }, [](Array c) { return 0.5 * sin(c) + 0.4 * c; },
-                        x, {.max_steps = most});
+      return while_loop([](Array c) { return c > 1; },
+                        [](Array c) { return 0.5 * sin(c) + 0.4 * c; }, x, {.max_steps = most});
     };
   };
   const auto small = jit(grad(f(1000))).compile(Array(5.0)).memory().temporaries,
@@ -229,7 +227,8 @@ TEST_CASE("reverse loops: memory of checkpointed scans", "[reverse_loops]") {
     auto memory = [&](Checkpointing how) {
       return std::int64_t(jit(grad(f(n, how))).compile(x).memory().temporaries) / state;
     };
-    UNSCOPED_INFO(memory(Checkpointing::none) << " " << memory(Checkpointing::sqrt) << " " << memory(Checkpointing::log));
+    UNSCOPED_INFO(memory(Checkpointing::none)
+                  << " " << memory(Checkpointing::sqrt) << " " << memory(Checkpointing::log));
     const double root = std::sqrt(double(n)), levels = std::log(double(n)) / std::log(8.0);
     CHECK(memory(Checkpointing::none) >= n - 1);
     CHECK(memory(Checkpointing::sqrt) <= 2.2 * root + 16);

@@ -51,8 +51,9 @@ TEST_CASE("taylor: closed forms", "[taylor]") {
        formula(n, [&](int k) { return std::exp(x) / factorial(k); }));
   near(numbers(taylor([](Array a) { return sin(a); }, n)(x, 1.0)),
        formula(n, [&](int k) { return std::sin(x + k * M_PI / 2) / factorial(k); }));
-  near(numbers(taylor([](Array a) { return cos(a); }, n)(x, 2.0)),
-       formula(n, [&](int k) { return std::cos(x + k * M_PI / 2) * std::pow(2, k) / factorial(k); }));
+  near(numbers(taylor([](Array a) { return cos(a); }, n)(x, 2.0)), formula(n, [&](int k) {
+         return std::cos(x + k * M_PI / 2) * std::pow(2, k) / factorial(k);
+       }));
   near(numbers(taylor([](Array a) { return log(a); }, n)(x, 1.0)), formula(n, [&](int k) {
          return k == 0 ? std::log(x) : (k % 2 ? 1 : -1) / (k * std::pow(x, k));
        }));
@@ -65,12 +66,14 @@ TEST_CASE("taylor: closed forms", "[taylor]") {
       return c;
     };
   };
-  near(numbers(taylor([](Array a) { return sqrt(1 + a); }, n)(0.0, 1.0)), formula(n, binomial(0.5)));
+  near(numbers(taylor([](Array a) { return sqrt(1 + a); }, n)(0.0, 1.0)),
+       formula(n, binomial(0.5)));
   near(numbers(taylor([](Array a) { return pow(1 + a, 2.5); }, n)(0.0, 1.0)),
        formula(n, binomial(2.5)));
   near(numbers(taylor([](Array a) { return pow(1 + a, -3); }, n)(0.0, 1.0)),
        formula(n, binomial(-3)));
-  near(numbers(taylor([](Array a) { return pow(a, 6); }, 8)(0.0, 1.0)), {0, 0, 0, 0, 0, 0, 1, 0, 0});
+  near(numbers(taylor([](Array a) { return pow(a, 6); }, 8)(0.0, 1.0)),
+       {0, 0, 0, 0, 0, 0, 1, 0, 0});
   near(numbers(taylor([](Array a) { return cbrt(1 + a); }, n)(0.0, 1.0)),
        formula(n, binomial(1. / 3)));
   near(numbers(taylor([](Array a) { return rsqrt(1 + a); }, n)(0.0, 1.0)),
@@ -83,9 +86,8 @@ TEST_CASE("taylor: closed forms", "[taylor]") {
          const int m = k / 2;
          return k % 2 ? 2 / std::sqrt(M_PI) * (m % 2 ? -1 : 1) / (factorial(m) * k) : 0.0;
        }));
-  near(numbers(taylor([](Array a) { return arctan(a); }, n)(0.0, 1.0)), formula(n, [](int k) {
-         return k % 2 ? (k / 2 % 2 ? -1. : 1.) / k : 0.0;
-       }));
+  near(numbers(taylor([](Array a) { return arctan(a); }, n)(0.0, 1.0)),
+       formula(n, [](int k) { return k % 2 ? (k / 2 % 2 ? -1. : 1.) / k : 0.0; }));
   // A quotient: sin / cos.
   near(numbers(taylor([](Array a) { return sin(a) / cos(a); }, n)(0.4, 1.0)),
        numbers(taylor([](Array a) { return tan(a); }, n)(0.4, 1.0)), 1e-11);
@@ -123,7 +125,8 @@ TEST_CASE("taylor: trees, several arguments, order 0, integers", "[taylor]") {
   CHECK(double(c[1].y) == 7);
   CHECK(double(c[2].y) == 2);
   CHECK(numbers(taylor([](Array x) { return sin(x); }, 0)(0.5, 1.0)) == V{std::sin(0.5)});
-  auto counted = taylor([](Array x) { return std::pair(floor(x), (x * 2).astype(i32)); }, 2)(1.5, 1.0);
+  auto counted =
+      taylor([](Array x) { return std::pair(floor(x), (x * 2).astype(i32)); }, 2)(1.5, 1.0);
   CHECK(double(counted[0].first) == 1);
   CHECK(double(counted[1].first) == 0);
   CHECK(int(counted[0].second) == 3);
@@ -139,7 +142,9 @@ TEST_CASE("taylor: against nested jvp", "[taylor]") {
       [](Array x) { return arctan2(x, 1 + x * x); }, [](Array x) { return erf_inv(0.5 * x); },
       [](Array x) { return nn::gelu(x) * nn::softplus(x); },
       [](Array x) { return maximum(x, 0.2) * abs(x) + minimum(x * x, x); },
-      [](Array x) { return sum(exp(Array{0., -1., -2.} * x)); },
+      [](Array x) {
+        return sum(exp(Array{0., -1., -2.} * x));
+      },
       [](Array x) {
         Array m = {{2 + x, sin(x)}, {sin(x), 3 * x}};
         return sum(linalg::inv(m)) + linalg::slogdet(m).logdet;
@@ -153,8 +158,8 @@ TEST_CASE("taylor: against nested jvp", "[taylor]") {
 TEST_CASE("taylor: control flow", "[taylor]") {
   const Array steps = arange(4.0);
   auto by_scan = [steps](Array x) {
-    return scan([x](Array c, Array i) { return std::pair(sin(c) * x + i, c); }, x,
-                steps, {.reverse = true});
+    return scan([x](Array c, Array i) { return std::pair(sin(c) * x + i, c); }, x, steps,
+                {.reverse = true});
   };
   auto scanned = [&](Array x) {
     auto [c, ys] = by_scan(x);
@@ -176,15 +181,16 @@ TEST_CASE("taylor: control flow", "[taylor]") {
     return cond(
         x > 0.5, [](Array a) { return sin(a) * a; }, [](Array a) { return a; }, x);
   };
-  auto called = [](Array x) { return jit([](Array a) { return checkpoint([](Array b) { return exp(b * b); })(a); })(x); };
+  auto called = [](Array x) {
+    return jit([](Array a) { return checkpoint([](Array b) { return exp(b * b); })(a); })(x);
+  };
   auto custom = [](Array x) {
-    auto f = custom_jvp([](Array a) { return log(1 + exp(a)); },
-                        [](Array a, Array da) {
-                          return std::pair(log(1 + exp(a)), da / (1 + exp(-a)));
-                        });
-    auto g = custom_vjp([](Array a) { return sin(a); },
-                        [](Array a) { return std::pair(sin(a), a); },
-                        [](Array a, Array ct) { return ct * cos(a); });
+    auto f = custom_jvp(
+        [](Array a) { return log(1 + exp(a)); },
+        [](Array a, Array da) { return std::pair(log(1 + exp(a)), da / (1 + exp(-a))); });
+    auto g =
+        custom_vjp([](Array a) { return sin(a); }, [](Array a) { return std::pair(sin(a), a); },
+                   [](Array a, Array ct) { return ct * cos(a); });
     return f(x) * g(x * x);
   };
   auto check = [](auto f) {
@@ -233,7 +239,8 @@ TEST_CASE("taylor: every primitive, by the samples of its rules", "[taylor]") {
   using namespace jaxpp::internal;
   using testing::Sample;
   std::vector<Sample> all = testing::elementwise_samples();
-  for (auto* more : {&testing::structural_samples, &testing::analysis_samples, &testing::call_samples})
+  for (auto* more :
+       {&testing::structural_samples, &testing::analysis_samples, &testing::call_samples})
     for (auto& s : more()) all.push_back(std::move(s));
   int compared = 0;
   for (const Sample& s : all) {

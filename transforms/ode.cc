@@ -50,16 +50,14 @@ constexpr double kCoefficients[kStages][kStages - 1] = {
     {19372. / 6561, -25360. / 2187, 64448. / 6561, -212. / 729},
     {9017. / 3168, -355. / 33, 46732. / 5247, 49. / 176, -5103. / 18656},
     {35. / 384, 0, 500. / 1113, 125. / 192, -2187. / 6784, 11. / 84}};  // the last: the new y
-constexpr double kError[kStages] = {71. / 57600,      0,          -71. / 16695, 71. / 1920,
+constexpr double kError[kStages] = {71. / 57600,      0,         -71. / 16695, 71. / 1920,
                                     -17253. / 339200, 22. / 525, -1. / 40};
 // The fourth-order polynomial of a step, by its value in the middle.
-constexpr double kMiddle[kStages] = {6025192743. / 30085553152 / 2,
-                                     0,
-                                     51252292925. / 65400821598 / 2,
-                                     -2691868925. / 45128329728 / 2,
-                                     187940372067. / 1594534317056 / 2,
-                                     -1776094331. / 19743644256 / 2,
-                                     11237099. / 235043384 / 2};
+constexpr double kMiddle[kStages] = {
+    6025192743. / 30085553152 / 2,     0,
+    51252292925. / 65400821598 / 2,    -2691868925. / 45128329728 / 2,
+    187940372067. / 1594534317056 / 2, -1776094331. / 19743644256 / 2,
+    11237099. / 235043384 / 2};
 
 Array combination(const Results& k, const double* c, std::size_t n) {
   Array sum;
@@ -82,12 +80,12 @@ Step step(const Problem& f, const Array& y, const Array& rate, const Array& t, c
   const Array middle = plus(y, scaled(dt, combination(k, kMiddle, kStages)));
   const Array d0 = scaled(dt, k[0]), d1 = scaled(dt, k[kStages - 1]);
   // The quartic through y, middle, next with slopes d0, d1.
-  const Array c4 = plus(plus(times(-2, d0), times(2, d1)),
-                        plus(times(-8, plus(y, next)), times(16, middle)));
+  const Array c4 =
+      plus(plus(times(-2, d0), times(2, d1)), plus(times(-8, plus(y, next)), times(16, middle)));
   const Array c3 = plus(minus(times(5, d0), times(3, d1)),
                         plus(plus(times(18, y), times(14, next)), times(-32, middle)));
-  const Array c2 = plus(plus(times(-4, d0), d1),
-                        plus(plus(times(-11, y), times(-5, next)), times(16, middle)));
+  const Array c2 =
+      plus(plus(times(-4, d0), d1), plus(plus(times(-11, y), times(-5, next)), times(16, middle)));
   return {next, k[kStages - 1], scaled(dt, combination(k, kError, kStages)), {c4, c3, c2, d0, y}};
 }
 
@@ -141,8 +139,7 @@ Results advanced(const Problem& f, Args s, Args p) {
   const Array ratio = error_ratio(f.options, fixed(n.error), fixed(s[kY]), fixed(n.y));
   const Array accepted = lax::le(ratio, number(ratio.dtype(), 1));
   Array size = next_size(dt, ratio, fixed(s[kRatio]), accepted);
-  if (std::isfinite(f.options.hmax))
-    size = lax::min(size, number(size.dtype(), f.options.hmax));
+  if (std::isfinite(f.options.hmax)) size = lax::min(size, number(size.dtype(), f.options.hmax));
   const Results moved{n.y, n.rate, t, size, lax::max(ratio, number(ratio.dtype(), 1e-4)), s[kT]};
   Results out;
   for (std::size_t i = 0; i < kState; ++i) {
@@ -161,8 +158,7 @@ Array integrate(const Problem& f, const Array& y0, const Array& ts, Args p, Loc 
   const auto row = [&](const Array& x) { return lax::expand_dims(x, {0}); };
   if (n == 0) return lax::slice_in_dim(row(y0), 0, 0, 0, loc);
   if (n == 1) return row(y0);
-  const Array t0 = lax::reshape(lax::slice_in_dim(ts, 0, 1, 0, loc), {}),
-              rate = f(y0, t0, p);
+  const Array t0 = lax::reshape(lax::slice_in_dim(ts, 0, 1, 0, loc), {}), rate = f(y0, t0, p);
   Array dt = lax::stop_gradient(first_size(f, y0, rate, t0, p));
   if (std::isfinite(f.options.hmax)) dt = lax::min(dt, number(d, f.options.hmax));
   Results state{y0, rate, t0, dt, number(d, 1), t0};
@@ -173,8 +169,7 @@ Array integrate(const Problem& f, const Array& y0, const Array& ts, Args p, Loc 
   auto to_next = [&](Args in, Results& out) {
     const Array target = in[kState];
     auto more = [&](Args s, Results& y) {
-      Array go = lax::bitwise_and(lax::lt(s[kT], target),
-                                  lax::gt(plus(s[kT], s[kDt]), s[kT]));
+      Array go = lax::bitwise_and(lax::lt(s[kT], target), lax::gt(plus(s[kT], s[kDt]), s[kT]));
       if (limit) go = lax::bitwise_and(go, lax::lt(s[kState], Array(std::int32_t(limit))));
       y.push_back(go);
     };
@@ -188,9 +183,9 @@ Array integrate(const Problem& f, const Array& y0, const Array& ts, Args p, Loc 
     const Array late = lax::lt(r[kT], target);
     const Array span = minus(r[kT], r[kBegin]);
     const Array none = lax::eq(span, number(d, 0));
-    const Array x = lax::select(none, number(d, 0),
-                                lax::div(minus(target, r[kBegin]),
-                                         lax::select(none, number(d, 1), span)));
+    const Array x =
+        lax::select(none, number(d, 0),
+                    lax::div(minus(target, r[kBegin]), lax::select(none, number(d, 1), span)));
     Array y = r[kPolynomial];
     for (std::size_t i = 1; i < 5; ++i) y = plus(scaled(x, y), r[kPolynomial + i]);
     y = lax::select(lax::broadcast_in_dim(late, y.shape(), {}), lax::full_like(y, std::nan("")), y);

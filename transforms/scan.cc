@@ -127,8 +127,7 @@ void loop_jvp(JvpRule& r, const ScanParams& p, const Loop& loop) {
   auto body = t->jaxpr->memo<JaxprPtr>(
       "scan jvp" + std::to_string(n.consts) + "," + std::to_string(n.carry),
       [&] { return reorder(*t->jaxpr, in, out); });
-  Results y =
-      loop(args(operands), like(p, *body, group_sizes[1], group_sizes[0], p.reverse));
+  Results y = loop(args(operands), like(p, *body, group_sizes[1], group_sizes[0], p.reverse));
   for (std::size_t i = 0; i < y.size(); ++i) (place[i].first ? r.dy : r.y)[place[i].second] = y[i];
 }
 
@@ -218,8 +217,7 @@ void loop_linearize(JvpRule& r, const ScanParams& p, const Loop& loop) {
       mask_key("scan linear", active) + std::to_string(n.consts) + "," + std::to_string(n.carry),
       [&] { return split_scan(n, *t, active); });
   const std::size_t n_in = active.size(), n_y = t->active.size();
-  Results out = loop(r.x, like(p, s->primal, n.carry, n.consts, p.reverse)), hoisted,
-          operands;
+  Results out = loop(r.x, like(p, s->primal, n.carry, n.consts, p.reverse)), hoisted, operands;
   if (s->hoisted) eval_jaxpr(*s->hoisted, r.x.first(n.consts), hoisted);
   for (std::size_t i = 0; i < n_y; ++i) r.y[i] = out[i];
   auto residuals = [&](bool constant) {
@@ -296,8 +294,7 @@ void loop_transpose(TransposeRule& r, const ScanParams& p, const Loop& loop) {
     if (known[i]) operands.push_back(r.x[i]);
   for (std::size_t i = n.carry; i < n.carry + n.ys; ++i)
     if (r.ct[i].defined()) operands.push_back(r.ct[i]);
-  Results out =
-      loop(args(operands), like(p, *body, n_sums + n.carry, known_consts, !p.reverse));
+  Results out = loop(args(operands), like(p, *body, n_sums + n.carry, known_consts, !p.reverse));
   for (std::size_t i = 0, k = 0; i < known.size(); ++i)
     if (!known[i]) r.add(i, out[k++]);
 }
@@ -354,8 +351,7 @@ void counted_transpose(TransposeRule& r) {
 // Lanes that take different numbers of steps: all take the greatest, those that are done hold their carry.
 void counted_batch(BatchRule& b) {
   const ScanParams p = steps(b.params);
-  BatchRule rest{b.prim,   b.x.subspan(1), b.axis + 1, b.size, b.axis_name,
-                 b.params, b.y,            b.y_axis};
+  BatchRule rest{b.prim, b.x.subspan(1), b.axis + 1, b.size, b.axis_name, b.params, b.y, b.y_axis};
   if (b.axis[0] < 0) return loop_batch(rest, p, Loop{b.x[0]});
   const Array step = lax::iota(DType::i32, {p.length}, 0),
               most = lax::reduce_max(
@@ -368,8 +364,13 @@ void counted_batch(BatchRule& b) {
   axis.push_back(b.axis[0]);
   for (std::size_t i = 1; i < b.x.size(); ++i) axis.push_back(b.axis[i]);
   axis.push_back(-1);
-  const ScanParams q{held_when_done(p.jaxpr, std::size_t(p.num_consts), std::size_t(p.num_carry), {}),
-                     p.length, p.num_carry, p.num_consts + 1, p.reverse, 1};
+  const ScanParams q{
+      held_when_done(p.jaxpr, std::size_t(p.num_consts), std::size_t(p.num_carry), {}),
+      p.length,
+      p.num_carry,
+      p.num_consts + 1,
+      p.reverse,
+      1};
   BatchRule held{b.prim, args(x), axis.data(), b.size, b.axis_name, b.params, b.y, b.y_axis};
   loop_batch(held, q, Loop{most});
 }
@@ -420,7 +421,8 @@ While as_while(const ScanParams& p) {
       Shape one = r[i].shape();
       one.insert(0, 1);
       const Array& all = now[1 + i];
-      y.push_back(lax::dynamic_update_slice(all, lax::reshape(r[i], one), args(starts(one.size()))));
+      y.push_back(
+          lax::dynamic_update_slice(all, lax::reshape(r[i], one), args(starts(one.size()))));
     }
   };
   Scope none(nullptr);
@@ -440,10 +442,10 @@ void counted_lower(Args x, Params q, Array* y) {
     for (std::size_t i = 0; i < n.ys; ++i) y[n.carry + i] = empty[i];
     return;
   }
-  const auto loop = p.jaxpr->memo<While>(
-      "counted scan as while" + std::to_string(p.length) + "," + std::to_string(n.consts) + "," +
-          std::to_string(n.carry) + (p.reverse ? "r" : ""),
-      [&] { return as_while(p); });
+  const auto loop = p.jaxpr->memo<While>("counted scan as while" + std::to_string(p.length) + "," +
+                                             std::to_string(n.consts) + "," +
+                                             std::to_string(n.carry) + (p.reverse ? "r" : ""),
+                                         [&] { return as_while(p); });
   const Array zero(0), count = lax::clamp(zero, x[0], Array(std::int32_t(p.length)));
   Borrowed in(count);
   in.append(operands.first(n.consts));
@@ -472,8 +474,8 @@ JaxprPtr internal::held_when_done(const JaxprPtr& body, std::size_t n_consts, st
       const Array running =
           lax::lt(lanes.empty() ? x[n + 1] : lax::broadcast_in_dim(x[n + 1], lanes, {}), x[0]);
       const auto choose = [&](const Array& now, const Array& then) {
-        return lax::select(lax::broadcast_in_dim(running, now.shape(), iota_dims(lanes.size())), now,
-                           then);
+        return lax::select(lax::broadcast_in_dim(running, now.shape(), iota_dims(lanes.size())),
+                           now, then);
       };
       Results operands, r;
       for (std::size_t i = 0; i < n; ++i) {

@@ -31,11 +31,11 @@ using SeriesList = SmallVec<Series*, 4>;
 
 struct Operation {
   enum Kind {
-    fixed,      // nothing varies
-    affine,     // in what varies
+    fixed,   // nothing varies
+    affine,  // in what varies
     product,
     quotient,
-    shift,      // c[k] = (k + 1) x[k + 1]: the derivative of a series
+    shift,  // c[k] = (k + 1) x[k + 1]: the derivative of a series
     recurrence,
     control
   } kind;
@@ -43,18 +43,18 @@ struct Operation {
   std::shared_ptr<const void> params_data;
   const ParamsOps* params_ops;
   SeriesList in, out;
-  Mask active;                   // operands that vary
-  JaxprPtr tangent{};            // (x, dx of active) -> dy of those that vary
-  Mask active_out{};             // results that vary
-  SeriesList derivative{};       // of the results that vary, once they are wanted
+  Mask active;              // operands that vary
+  JaxprPtr tangent{};       // (x, dx of active) -> dy of those that vary
+  Mask active_out{};        // results that vary
+  SeriesList derivative{};  // of the results that vary, once they are wanted
   Params params() const { return {params_data.get(), params_ops}; }
 };
 
 /// The tangents of one operation as a program.
 struct Tangent {
   JaxprPtr jaxpr;
-  Mask active;   // results
-  bool affine;   // does not mention the operands that vary
+  Mask active;  // results
+  bool affine;  // does not mention the operands that vary
 };
 
 /// A program over series: (x, coefficients 1..K of each active input) -> (y, coefficients 1..K of each active output).
@@ -115,8 +115,7 @@ class SeriesProgram {
   Series* literal(const Array& a) {
     if (a.ndim() > 0 || !a.concrete() || !a.node()->data) return given({a});
     const std::string key =
-        a.type()->str() +
-        std::string(static_cast<const char*>(a.node()->data), width(a.dtype()));
+        a.type()->str() + std::string(static_cast<const char*>(a.node()->data), width(a.dtype()));
     Series*& s = literals_[key];
     if (!s) s = given({a});
     return s;
@@ -393,12 +392,11 @@ class SeriesProgram {
     p.body_nconsts = std::int64_t(operands.size());
     group(active, body, active.size(), order, operands);
     group(c.active, 0, carry, order, results);
-    p.body_jaxpr = reorder(*t->jaxpr, positions(active, order, operands),
-                           positions(c.active, order, results));
+    p.body_jaxpr =
+        reorder(*t->jaxpr, positions(active, order, operands), positions(c.active, order, results));
     auto test = std::make_shared<JaxprBody>(p.cond_jaxpr->copy());
     for (std::size_t i = cond + carry; i < cond + results.size(); ++i)
-      test->invars.push_back(
-          test->new_var(op.in[cond + body + results[i - cond].first]->type));
+      test->invars.push_back(test->new_var(op.in[cond + body + results[i - cond].first]->type));
     p.cond_jaxpr = test;
     for (std::size_t i = 0; i < cond; ++i) c.operands.emplace_back(i, 0);
     for (auto [i, k] : operands) c.operands.emplace_back(cond + i, k);
@@ -441,7 +439,8 @@ class SeriesProgram {
     group(c.active, 0, carry, k, results);
     group(c.active, carry, op.out.size(), k, results);
     for (Series* s : op.out) s->c.resize(std::max(s->c.size(), k + 1));
-    for (std::size_t r = 0; r < y.size(); ++r) op.out[results[r].first]->c[results[r].second] = y[r];
+    for (std::size_t r = 0; r < y.size(); ++r)
+      op.out[results[r].first]->c[results[r].second] = y[r];
   }
 
   std::size_t order_;
@@ -454,35 +453,34 @@ class SeriesProgram {
 
 std::shared_ptr<const SeriesJaxpr> series_jaxpr(const JaxprBody& j, const Mask& active,
                                                 const Mask& instantiated, std::size_t order) {
-  return j.memo<SeriesJaxpr>(
-      mask_key("series", active, instantiated) + std::to_string(order), [&] {
-        std::vector<Type> in = j.in_types();
-        const std::size_t n = in.size();
-        for (std::size_t i = 0; i < n; ++i)
-          for (std::size_t k = 0; active[i] && k < order; ++k) in.push_back(in[i]);
-        SeriesJaxpr r;
-        const auto f = [&](Args x, Results& y) {
-          SeriesProgram program(order);
-          SeriesList inputs;
-          for (std::size_t i = 0, next = n; i < n; ++i) {
-            std::vector<Array> c{x[i]};
-            for (std::size_t k = 0; active[i] && k < order; ++k) c.push_back(x[next++]);
-            inputs.push_back(program.given(std::move(c)));
-          }
-          const SeriesList out = program.run(j, inputs, true);
-          Results higher;
-          for (std::size_t o = 0; o < out.size(); ++o) {
-            y.push_back(program.coefficient(out[o], 0));
-            r.active.push_back(!out[o]->constant || instantiated[o]);
-            for (std::size_t k = 1; r.active[o] && k <= order; ++k)
-              higher.push_back(instantiate(program.coefficient(out[o], k), out[o]->type));
-          }
-          y.append(higher.begin(), higher.end());
-        };
-        Scope none(nullptr);
-        r.jaxpr = trace_to_jaxpr(in, flat(f), Consts::embed).jaxpr;
-        return r;
-      });
+  return j.memo<SeriesJaxpr>(mask_key("series", active, instantiated) + std::to_string(order), [&] {
+    std::vector<Type> in = j.in_types();
+    const std::size_t n = in.size();
+    for (std::size_t i = 0; i < n; ++i)
+      for (std::size_t k = 0; active[i] && k < order; ++k) in.push_back(in[i]);
+    SeriesJaxpr r;
+    const auto f = [&](Args x, Results& y) {
+      SeriesProgram program(order);
+      SeriesList inputs;
+      for (std::size_t i = 0, next = n; i < n; ++i) {
+        std::vector<Array> c{x[i]};
+        for (std::size_t k = 0; active[i] && k < order; ++k) c.push_back(x[next++]);
+        inputs.push_back(program.given(std::move(c)));
+      }
+      const SeriesList out = program.run(j, inputs, true);
+      Results higher;
+      for (std::size_t o = 0; o < out.size(); ++o) {
+        y.push_back(program.coefficient(out[o], 0));
+        r.active.push_back(!out[o]->constant || instantiated[o]);
+        for (std::size_t k = 1; r.active[o] && k <= order; ++k)
+          higher.push_back(instantiate(program.coefficient(out[o], k), out[o]->type));
+      }
+      y.append(higher.begin(), higher.end());
+    };
+    Scope none(nullptr);
+    r.jaxpr = trace_to_jaxpr(in, flat(f), Consts::embed).jaxpr;
+    return r;
+  });
 }
 
 }  // namespace

@@ -30,8 +30,9 @@ struct Loop {
   std::int64_t max_steps = 0;  // 0: no bound
   Results operator()(Args in, const WhileParams& p) const {
     if (max_steps == 0) return call(while_p, in, p);
-    return call(bounded_while_p, in, BoundedWhileParams{p.body_jaxpr, p.body_nconsts, p.cond_jaxpr,
-                                                        p.cond_nconsts, max_steps});
+    return call(
+        bounded_while_p, in,
+        BoundedWhileParams{p.body_jaxpr, p.body_nconsts, p.cond_jaxpr, p.cond_nconsts, max_steps});
   }
 };
 bool scalar_bool(Type t) { return t == scalar_type(DType::b1); }
@@ -171,8 +172,7 @@ void loop_batch(BatchRule& b, const WhileParams& p, const Loop& loop) {
     const bool mapped = i < n.cond ? all[i] : body[i - n.cond];
     in.push_back(mapped ? lax::batch_to_front(b.x[i], b.axis[i], b.size) : b.x[i]);
   }
-  Results out =
-      loop(args(in), WhileParams{t->jaxpr, p.body_nconsts, c->jaxpr, p.cond_nconsts});
+  Results out = loop(args(in), WhileParams{t->jaxpr, p.body_nconsts, c->jaxpr, p.cond_nconsts});
   for (std::size_t i = 0; i < n.carry; ++i) {
     b.y[i] = out[i];
     b.y_axis[i] = body[n.body + i] ? 0 : -1;
@@ -194,9 +194,7 @@ void bounded_shape(Types in, Params p, Type* out) {
        "max_steps must be positive, and less than 2^31.");
   loop_shape(in, unbounded(p), out);
 }
-void bounded_jvp(JvpRule& r) {
-  loop_jvp(r, unbounded(r.params), {bounded(r.params).max_steps});
-}
+void bounded_jvp(JvpRule& r) { loop_jvp(r, unbounded(r.params), {bounded(r.params).max_steps}); }
 void bounded_batch(BatchRule& b) {
   loop_batch(b, unbounded(b.params), {bounded(b.params).max_steps});
 }
@@ -345,10 +343,10 @@ void internal::while_flat(FlatFn cond, FlatFn body, Args init, Results& out, Loc
   std::size_t at = out.size();
   out.resize(at + init.size());
   if (max_steps > 0)
-    bounded_while_p.bind(in,
-                         BoundedWhileParams{p.body_jaxpr, p.body_nconsts, p.cond_jaxpr,
-                                            p.cond_nconsts, max_steps},
-                         out.data() + at, loc);
+    bounded_while_p.bind(
+        in,
+        BoundedWhileParams{p.body_jaxpr, p.body_nconsts, p.cond_jaxpr, p.cond_nconsts, max_steps},
+        out.data() + at, loc);
   else
     while_p.bind(in, p, out.data() + at, loc);
 }
