@@ -354,6 +354,36 @@ TEST_CASE("interpreter: other elementwise operations", "[loops]") {
   }
 }
 
+// Lanes that are switched off have whatever was in the register before, and are computed with the others.
+TEST_CASE("interpreter: a bool is true by any byte but 0", "[loops]") {
+  Array odd = of_bytes(b1, 70, 2);
+  for (int i = 0; i < 70; i += 3) odd.data<unsigned char>()[i] = i % 2 ? 0 : 0xff;
+  Array even = of_bytes(b1, 70, 0);
+  for (int i = 0; i < 70; ++i) even.data<unsigned char>()[i] = odd.data<unsigned char>()[i] != 0;
+  auto same = [](const Primitive& p, const Arrays& x, const Arrays& y, DType result,
+                 std::shared_ptr<const void> params = nullptr) {
+    INFO(p.name << " -> " << name(result));
+    const Array got = apply_in_program(p, params, x, result, 0),
+                want = apply_in_program(p, params, y, result, 0);
+    CHECK(std::memcmp(got.data<char>(), want.data<char>(), bytes_of(want)) == 0);
+  };
+  same(bitwise_not_p, {odd}, {even}, b1);
+  const Array one = full({1}, true);
+  for (const Primitive* p : {&bitwise_and_p, &bitwise_or_p, &bitwise_xor_p, &max_p, &min_p, &eq_p,
+                             &ne_p, &lt_p, &ge_p}) {
+    same(*p, {odd, even}, {even, even}, b1);
+    same(*p, {even, odd}, {even, even}, b1);
+    same(*p, {odd, one}, {even, one}, b1);
+    same(*p, {one, odd}, {one, even}, b1);
+  }
+  for (int to = 0; to < kNumDTypes; ++to)
+    if (DType(to) != b1)  // a copy of the bytes
+      same(convert_element_type_p, {odd}, {even}, DType(to), shared(ConvertParams{DType(to)}));
+  const Array a = arange(70, f32), b = -a;
+  same(select_n_p, {odd, a, b}, {even, a, b}, f32);
+  same(clamp_p, {odd, odd, odd}, {even, even, even}, b1);
+}
+
 TEST_CASE("interpreter: select_n, clamp and threefry2x32 with operands that repeat", "[loops]") {
   for (const char* n : kSizes)
     for (const char* program : {R"(

@@ -18,13 +18,13 @@ using Converted = typename ConvertedTo<T>::type;
 
 template <class From, class To>
 void convert_elements(const void* x_, void* z_, std::int64_t n) {
-  const From* x = static_cast<const From*>(x_);
+  const auto* x = static_cast<const scalar::Stored<From>*>(x_);
   To* z = static_cast<To*>(z_);
   for (std::int64_t i = 0; i < n; ++i) {
     if constexpr (is_complex_type<From>)
       z[i] = scalar::store<To>(scalar::convert<Converted<To>>(scalar::own(x[i])));
     else
-      z[i] = scalar::store<To>(scalar::convert<Converted<To>>(x[i]));
+      z[i] = scalar::store<To>(scalar::convert<Converted<To>>(From(x[i])));
   }
 }
 template <class From, std::size_t... I>

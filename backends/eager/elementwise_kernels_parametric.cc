@@ -28,7 +28,8 @@ UnaryLoop loop_of(F) {
 // ---- select_n
 template <class T>
 void select_two(const BlockArgs& a, std::int64_t n) {
-  const bool *c = static_cast<const bool*>(a.x[0]), *full = a.full;
+  const auto* c = static_cast<const scalar::StoredBool*>(a.x[0]);
+  const bool* full = a.full;
   const T *off = static_cast<const T*>(a.x[1]), *on = static_cast<const T*>(a.x[2]);
   T* z = static_cast<T*>(a.z[0]);
   if (full[0] && full[1] && full[2]) {
@@ -55,11 +56,12 @@ void select_two(const BlockArgs& a, std::int64_t n) {
 // Any number of cases; indices are clamped.
 template <class T, class Which>
 void select_among(const BlockArgs& a, std::int64_t n) {
-  const Which* which = static_cast<const Which*>(a.x[0]);
+  const auto* which = static_cast<const scalar::Stored<Which>*>(a.x[0]);
   const auto last = std::int64_t(a.x.size()) - 2;
   T* z = static_cast<T*>(a.z[0]);
   for (std::int64_t i = 0; i < n; ++i) {
-    const auto k = 1 + std::size_t(std::clamp<std::int64_t>(which[a.full[0] ? i : 0], 0, last));
+    const auto k =
+        1 + std::size_t(std::clamp<std::int64_t>(Which(which[a.full[0] ? i : 0]), 0, last));
     z[i] = static_cast<const T*>(a.x[k])[a.full[k] ? i : 0];
   }
 }
@@ -75,8 +77,9 @@ BlockOp select_op(Params, DTypes x, DType z) {
 template <class T>
 void clamp_loop(const BlockArgs& a, std::int64_t n) {
   using scalar::compute;
-  const T *low = static_cast<const T*>(a.x[0]), *x = static_cast<const T*>(a.x[1]),
-          *high = static_cast<const T*>(a.x[2]);
+  using In = scalar::Stored<T>;
+  const auto *low = static_cast<const In*>(a.x[0]), *x = static_cast<const In*>(a.x[1]),
+             *high = static_cast<const In*>(a.x[2]);
   T* z = static_cast<T*>(a.z[0]);
   auto f = [](T l, T v, T h) {
     return scalar::store<T>(scalar::clamp(compute(l), compute(v), compute(h)));

@@ -46,7 +46,7 @@ template <class T, class R, class F>
 }
 template <class Code, class T, class R>
 void unary_loop(const void* x_, void* z_, std::int64_t n) {
-  const T* x = static_cast<const T*>(x_);
+  const auto* x = static_cast<const scalar::Stored<T>*>(x_);
   R* z = static_cast<R*>(z_);
   if constexpr (is_half<T> && !stored_format<Code>) {  // through the loop of float
     constexpr std::int64_t block = 256;
@@ -88,7 +88,8 @@ void unary_loop(const void* x_, void* z_, std::int64_t n) {
 template <class Code, class T, class R>
 void binary_loop(const void* x_, bool x_full, const void* y_, bool y_full, void* z_,
                  std::int64_t n) {
-  const T *x = static_cast<const T*>(x_), *y = static_cast<const T*>(y_);
+  const auto *x = static_cast<const scalar::Stored<T>*>(x_),
+             *y = static_cast<const scalar::Stored<T>*>(y_);
   R* z = static_cast<R*>(z_);
   if constexpr (is_half<T> && !stored_format<Code>) {
     constexpr std::int64_t block = 256;
@@ -114,10 +115,10 @@ void binary_loop(const void* x_, bool x_full, const void* y_, bool y_full, void*
     };
     if (!x_full) {
       map(
-          y, z, n, [ f, v = *x ](T w) __attribute__((always_inline)) { return f(v, w); });
+          y, z, n, [ f, v = T(*x) ](T w) __attribute__((always_inline)) { return f(v, w); });
     } else if (!y_full) {
       map(
-          x, z, n, [ f, w = *y ](T v) __attribute__((always_inline)) { return f(v, w); });
+          x, z, n, [ f, w = T(*y) ](T v) __attribute__((always_inline)) { return f(v, w); });
     } else {
 #pragma GCC ivdep
       for (std::int64_t i = 0; i < n; ++i) z[i] = f(x[i], y[i]);

@@ -25,6 +25,16 @@ inline namespace JAXPP_ISA {
 #define JAXPP_MATH __attribute__((always_inline)) inline
 
 // ---- What scalar_code.inc stands on
+
+/// How loops read elements.  In the interpreter's registers a lane that is switched off may have any byte where a bool is
+/// meant, and to read that as a bool is undefined.
+struct StoredBool {
+  unsigned char byte;
+  operator bool() const { return byte != 0; }
+};
+template <class T>
+using Stored = std::conditional_t<std::is_same_v<T, bool>, StoredBool, T>;
+
 template <class T>
 auto compute(T v) {
   if constexpr (std::is_same_v<T, float16>)
