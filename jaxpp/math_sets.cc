@@ -104,6 +104,46 @@ Array extract(const Array& condition, const Array& x, const SizeOptions& o, Loc 
   const Array at = places(mask, result_size("extract", mask, o, loc));
   return chosen(v, at, missing_value(o, v, Array(0)));
 }
+Array compress(const Array& condition, const Array& x0, std::optional<int> axis,
+               const SizeOptions& o, Loc loc) {
+  need_array(condition, "compress", loc);
+  need_array(x0, "compress", loc);
+  const Array x = axis ? x0 : ravel(x0, loc);
+  const auto d = axis_of(axis.value_or(0), x, "compress", loc);
+  const std::int64_t n = x.shape()[std::size_t(d)];
+  if (condition.ndim() != 1 || condition.size() > n)
+    fail("compress: the condition " + condition.type()->str() + " is no vector of up to " +
+             std::to_string(n) + " elements.",
+         user_loc(loc), "E86");
+  UserLine line(loc);
+  const Array mask = truth(condition, "compress", loc);
+  const Array at = places(mask, result_size("compress", mask, o, loc));
+  Shape one(std::size_t(x.ndim()), 1);
+  one[std::size_t(d)] = at.size();
+  const Array missing = missing_value(o, x, Array(0));
+  if (n == 0) {
+    Shape none = x.shape();
+    none[std::size_t(d)] = at.size();
+    return broadcast_to(missing, none);
+  }
+  return where((at < mask.size()).reshape(one), take(x, at, int(d), "clip"), missing);
+}
+Array trim_zeros(const Array& x, std::string_view trim, Loc loc) {
+  need_array(x, "trim_zeros", loc);
+  if (x.ndim() != 1)
+    fail("trim_zeros: " + x.type()->str() + " is no vector.", user_loc(loc), "E86");
+  if (trim != "f" && trim != "b" && trim != "fb" && trim != "bf")
+    fail("trim_zeros: no end \"" + std::string(trim) + "\".", user_loc(loc), "E85",
+         "It is \"f\", \"b\" or \"fb\".");
+  if (!x.concrete())
+    fail("trim_zeros: the number of results depends on values, which are not known here.",
+         user_loc(loc), "E07");
+  UserLine line(loc);
+  const Array at = flatnonzero(x);
+  if (at.size() == 0) return x(Slice(0));
+  const auto first = at(0).item<std::int64_t>(), last = at(-1).item<std::int64_t>();
+  return x(Slice(trim == "b" ? 0 : first, trim == "f" ? x.size() : last + 1));
+}
 
 Unique unique_all(const Array& x, const SizeOptions& o, Loc loc) {
   need_array(x, "unique", loc);

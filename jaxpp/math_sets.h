@@ -28,6 +28,13 @@ Array flatnonzero(const Array& x, const SizeOptions& = {}, Loc = Loc::current())
 Array extract(const Array& condition, const Array& x, const SizeOptions& = {},
               Loc = Loc::current());
 
+/// The slices of x along an axis (without one: the flattened elements) where a vector holds; it may be shorter.  Missing ones
+/// are 0.   compress({true, false, true}, {5, 6, 7, 8}) == {5, 7}
+Array compress(const Array& condition, const Array& x, std::optional<int> axis = {},
+               const SizeOptions& = {}, Loc = Loc::current());
+/// A vector without the zeros at its front ("f"), back ("b") or both ("fb").  Values must be known.
+Array trim_zeros(const Array& x, std::string_view trim = "fb", Loc = Loc::current());
+
 /// Sorted distinct elements, with NaN once; where each was first, which of them each element of x is (of x's shape), and how
 /// often each occurs.  i64.
 struct Unique {

@@ -1,5 +1,6 @@
 // polynomial.cc -- see polynomial.h.
 #include "jaxpp/polynomial.h"
+#include "jaxpp/control.h"
 #include "jaxpp/convolve.h"
 #include "jaxpp/linalg.h"
 #include "jaxpp/math_internal.h"
@@ -54,6 +55,25 @@ Array polysub(const Array& p, const Array& q, Loc loc) {
   return a - b;
 }
 Array polymul(const Array& p, const Array& q, Loc loc) { return convolve(p, q, "full", loc); }
+std::pair<Array, Array> polydiv(const Array& u0, const Array& v0, Loc loc) {
+  Array both[] = {inexact(u0, "polydiv", loc), inexact(v0, "polydiv", loc)};
+  promote_types_of("polydiv", both, loc);
+  const auto& [u, v] = both;
+  need_coefficients("polydiv", u, loc);
+  need_coefficients("polydiv", v, loc);
+  if (v.size() == 0) fail("polydiv: by a polynomial without coefficients.", user_loc(loc), "E90");
+  UserLine line(loc);
+  if (v.size() > u.size()) return {zeros({1}, u.dtype()), u};
+  // The coefficient to go is the first one: what is left moves up by one in every step.
+  const std::int64_t steps = u.size() - v.size() + 1;
+  const Array divisor = pad(v, {0, u.size() - v.size()});
+  const auto step = [&](Array rest, Array) {
+    const Array q = rest(0) / v(0);
+    return std::pair(roll(rest - q * divisor, -1), q);
+  };
+  const auto [rest, quotient] = scan(step, u, arange(steps));
+  return {quotient, roll(rest, steps)};
+}
 Array polyder(const Array& p, std::int64_t m, Loc loc) {
   need_coefficients("polyder", p, loc);
   need_count("polyder", m, loc);

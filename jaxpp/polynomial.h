@@ -16,6 +16,9 @@ Array polyval(const Array& p, const Array& x, Loc = Loc::current());
 Array polyadd(const Array& p, const Array& q, Loc = Loc::current());
 Array polysub(const Array& p, const Array& q, Loc = Loc::current());
 Array polymul(const Array& p, const Array& q, Loc = Loc::current());
+/// Quotient and remainder of u by v, whose first coefficient is not zero.   [n], [m] -> [n - m + 1] and [n]; the remainder has
+/// leading zeros.  A v longer than u: {0} and u.
+std::pair<Array, Array> polydiv(const Array& u, const Array& v, Loc = Loc::current());
 /// The derivative of order m.   [n] -> [n - m]
 Array polyder(const Array& p, std::int64_t m = 1, Loc = Loc::current());
 /// The antiderivative of order m, with zeros as constants of integration.   [n] -> [n + m]

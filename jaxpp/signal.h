@@ -35,4 +35,49 @@ enum class Trend { linear, constant };
 Array detrend(const Array& x, int axis = -1, Trend type = Trend::linear,
               const Dims& breakpoints = {}, Loc = Loc::current());
 
+// ---- Spectra
+
+struct SpectrumOptions {
+  double fs = 1;  ///< samples per unit of time
+  Array window =
+      {};  ///< of one segment; Hann's periodic window of nperseg samples, if none is given
+  std::int64_t nperseg = 256;  ///< samples of a segment; no more than there are
+  std::optional<std::int64_t> noverlap =
+      {};  ///< samples that neighbours share; half of a segment by default
+  std::optional<std::int64_t> nfft =
+      {};                ///< length of the transforms, zeros added; nperseg by default
+  bool onesided = true;  ///< of real signals: without negative frequencies
+  bool density = true;   ///< power per frequency; otherwise power
+  std::optional<Trend> detrend = Trend::constant;  ///< taken from each segment (not by stft)
+  int axis = -1;                                   ///< of time
+};
+/// The short-time Fourier transform: of windows along the signal, which gets half of one of zeros at both ends.
+///   x[..., n]  ->  frequencies [f], times [t], values [..., f, t], complex
+struct Stft {
+  Array frequencies, times, values;
+};
+Stft stft(const Array& x, const SpectrumOptions& = {}, Loc = Loc::current());
+/// The signal again, where windows overlap enough: istft(stft(x).values) starts with x.  nperseg, if it is not that of
+/// `options`, follows from the number of frequencies.
+Array istft(const Array& values, const SpectrumOptions& = {}, Loc = Loc::current());
+/// Power by frequency, after Welch: the mean over segments.
+struct Spectrum {
+  Array frequencies, power;
+};
+Spectrum welch(const Array& x, const SpectrumOptions& = {}, Loc = Loc::current());
+/// The cross spectrum of two signals of one shape: of conj(x) y.
+Spectrum csd(const Array& x, const Array& y, const SpectrumOptions& = {}, Loc = Loc::current());
+
 }  // namespace jaxpp::signal
+
+namespace jaxpp {
+
+// ---- Windows of n samples, symmetric, after numpy
+Array bartlett(std::int64_t n, DType = default_dtype(), Loc = Loc::current());
+Array blackman(std::int64_t n, DType = default_dtype(), Loc = Loc::current());
+Array hamming(std::int64_t n, DType = default_dtype(), Loc = Loc::current());
+Array hanning(std::int64_t n, DType = default_dtype(), Loc = Loc::current());
+/// beta: 0 is a rectangle, 5 about hamming, 14 suits most purposes.
+Array kaiser(std::int64_t n, const Array& beta, DType = default_dtype(), Loc = Loc::current());
+
+}  // namespace jaxpp

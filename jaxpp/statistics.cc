@@ -243,19 +243,88 @@ Array digitize(const Array& x, const Array& bins, bool right, Loc loc) {
   const Array down = bins.size() - searchsorted(flip(bins), x, side);
   return where(bins(-1) >= bins(0), up, down);
 }
-Histogram histogram(const Array& x, const Array& edges0, Loc loc) {
-  need_vector("histogram", edges0, loc);
-  Array both[] = {inexact(x, "histogram", loc), inexact(edges0, "histogram", loc)};
+namespace {
+// The number of the bin of each element of a vector; -1 or beyond the last for those that are in none.
+Array bin_of(const Array& v, const Array& edges) {
+  return where(v == edges(-1), edges.size() - 2, searchsorted(edges, v, "right") - 1);
+}
+HistogramDD counted(const char* op, const std::vector<Array>& v, std::vector<Array> edges,
+                    const HistogramOptions& o, Loc loc) {
+  const Array& first = v[0];
+  Array weights = o.weights.defined() ? o.weights : ones(first.shape(), first.dtype());
+  if (weights.size() != first.size())
+    fail(std::string(op) + ": weights " + weights.type()->str() + " for " +
+             std::to_string(first.size()) + " elements.",
+         user_loc(loc), "E81");
+  Shape shape;
+  Array at = zeros(first.shape(), i64), inside = ones(first.shape(), b1);
+  for (std::size_t d = 0; d < v.size(); ++d) {
+    const std::int64_t n = std::max<std::int64_t>(edges[d].size() - 1, 0);
+    shape.push_back(n);
+    if (n == 0) continue;
+    const Array bin = bin_of(v[d], edges[d]);
+    inside = logical_and(inside, logical_and(bin >= 0, bin < n));
+    at = at * n + bin;
+  }
+  const std::int64_t boxes = make_type(f32, shape)->size;
+  weights = inexact(ravel(weights), op, loc);
+  Array counts = boxes == 0 ? zeros(shape, weights.dtype())
+                            : sums_at(where(inside, at, boxes), weights, boxes).reshape(shape);
+  if (o.density) {
+    counts = counts / sum(counts);
+    for (std::size_t d = 0; d < v.size(); ++d) {
+      Shape one(v.size(), 1);
+      one[d] = -1;
+      counts = counts / diff(edges[d]).astype(counts.dtype()).reshape(one);
+    }
+  }
+  return {counts, std::move(edges)};
+}
+// The columns of points: [n, d].
+std::vector<Array> columns(const char* op, const Array& points, Loc loc) {
+  const Array p = inexact(points, op, loc);
+  if (p.ndim() != 2 || p.shape()[1] == 0)
+    fail(std::string(op) + ": points are [n, d], not " + p.type()->str() + ".", user_loc(loc),
+         "E86");
+  return unstack(p, 1, loc);
+}
+HistogramDD with_bins(const char* op, const std::vector<Array>& v, const Bins& bins,
+                      const std::vector<HistogramRange>& ranges, const HistogramOptions& o,
+                      Loc loc) {
+  const std::size_t given = bins.edges.empty() ? bins.counts.size() : bins.edges.size();
+  if ((given != v.size() && (given != 1 || !bins.edges.empty())) ||
+      (!ranges.empty() && ranges.size() != v.size()))
+    fail(std::string(op) + ": bins of " + std::to_string(given) + " and ranges of " +
+             std::to_string(ranges.size()) + " dimensions for " + std::to_string(v.size()) + ".",
+         user_loc(loc), "E88");
+  UserLine line(loc);
+  std::vector<Array> edges;
+  for (std::size_t d = 0; d < v.size(); ++d) {
+    if (bins.edges.empty()) {
+      edges.push_back(histogram_bin_edges(v[d], bins.counts[given == 1 ? 0 : d],
+                                          ranges.empty() ? HistogramRange() : ranges[d], loc));
+    } else {
+      need_vector(op, bins.edges[d], loc);
+      edges.push_back(bins.edges[d].astype(v[d].dtype()));
+    }
+  }
+  return counted(op, v, std::move(edges), o, loc);
+}
+}  // namespace
+
+Histogram histogram(const Array& x, const Array& edges, const HistogramOptions& o, Loc loc) {
+  need_vector("histogram", edges, loc);
+  Array both[] = {inexact(x, "histogram", loc), inexact(edges, "histogram", loc)};
   promote_types_of("histogram", both, loc);
   UserLine line(loc);
-  const Array v = ravel(both[0]), &edges = both[1];
-  const std::int64_t n = edges.size();
-  if (n < 2) return {zeros({0}, v.dtype()), edges};
-  const Array bin = where(v == edges(-1), n - 1, searchsorted(edges, v, "right"));
-  return {sums_at(bin - 1, ones(v.shape(), v.dtype()), n - 1), edges};
+  HistogramDD h = counted("histogram", {ravel(both[0])}, {both[1]}, o, loc);
+  return {h.counts, h.edges[0]};
 }
-Histogram histogram(const Array& x, std::int64_t bins, std::optional<std::array<double, 2>> range,
-                    Loc loc) {
+Histogram histogram(const Array& x, std::int64_t bins, HistogramRange range,
+                    const HistogramOptions& o, Loc loc) {
+  return histogram(x, histogram_bin_edges(x, bins, range, loc), o, loc);
+}
+Array histogram_bin_edges(const Array& x, std::int64_t bins, HistogramRange range, Loc loc) {
   const Array v = inexact(x, "histogram", loc);
   if (bins < 1)
     fail("histogram: needs at least one bin, not " + std::to_string(bins) + ".", user_loc(loc),
@@ -273,8 +342,64 @@ Histogram histogram(const Array& x, std::int64_t bins, std::optional<std::array<
     high = max(v);
   }
   const Array flat = low == high;  // all at one place: in the middle of a bin of width 1 in all
-  return histogram(
-      v, linspace(where(flat, low - 0.5, low), where(flat, high + 0.5, high), bins + 1), loc);
+  return linspace(where(flat, low - 0.5, low), where(flat, high + 0.5, high), bins + 1);
+}
+HistogramDD histogramdd(const Array& points, const Bins& bins,
+                        const std::vector<HistogramRange>& ranges, const HistogramOptions& o,
+                        Loc loc) {
+  return with_bins("histogramdd", columns("histogramdd", points, loc), bins, ranges, o, loc);
+}
+HistogramDD histogram2d(const Array& x, const Array& y, const Bins& bins,
+                        const std::vector<HistogramRange>& ranges, const HistogramOptions& o,
+                        Loc loc) {
+  need_vector("histogram2d", x, loc);
+  need_vector("histogram2d", y, loc);
+  if (x.size() != y.size())
+    fail("histogram2d: " + x.type()->str() + " and " + y.type()->str() + " differ in size.",
+         user_loc(loc), "E91");
+  std::vector<Array> v{inexact(x, "histogram2d", loc), inexact(y, "histogram2d", loc)};
+  promote_types_of("histogram2d", v, loc);
+  return with_bins("histogram2d", v, bins, ranges, o, loc);
+}
+
+Array rankdata(const Array& x0, std::string_view method, std::optional<int> axis, Loc loc) {
+  need_array(x0, "rankdata", loc);
+  const Array x1 = axis ? x0 : ravel(x0, loc);
+  const auto d = axis_of(axis.value_or(0), x1, "rankdata", loc);
+  if (method != "average" && method != "min" && method != "max" && method != "dense" &&
+      method != "ordinal")
+    fail("rankdata: no method \"" + std::string(method) + "\".", user_loc(loc), "E85",
+         "It is \"average\", \"min\", \"max\", \"dense\" or \"ordinal\".");
+  UserLine line(loc);
+  const Array x = moveaxis(x1, int(d), -1);
+  const std::int64_t n = x.shape().back();
+  const DType real = is_float(x.dtype()) ? x.dtype() : f64;
+  if (x.size() == 0) return zeros(x1.shape(), real);
+  const Array order = argsort(x, -1), place = argsort(order, -1);  // of each element, when sorted
+  const auto home = [&](const Array& r) {
+    return moveaxis(take_along_axis(r, place, -1).astype(real), -1, int(d));
+  };
+  if (method == "ordinal") return moveaxis((place + 1).astype(real), -1, int(d));
+  const Array sorted = take_along_axis(x, order, -1);
+  Shape one = x.shape();
+  one.back() = 1;
+  const Array changes = sorted(Ellipsis, Slice(1, None)) != sorted(Ellipsis, Slice(0, n - 1));
+  const Array first = concatenate({ones(one, b1), changes}, -1),
+              last = concatenate({changes, ones(one, b1)}, -1);
+  if (method == "dense") return home(cumsum(first.astype(i64), -1));
+  const Array number = arange(1, n + 1, i64);
+  const Array least = lax::cummax(where(first, number, 0), x.ndim() - 1);
+  const Array most = lax::cummin(where(last, number, n), x.ndim() - 1, true);
+  if (method == "min") return home(least);
+  if (method == "max") return home(most);
+  return home((least + most).astype(real) / 2);
+}
+Array sem(const Array& x, std::optional<int> axis, double ddof, Loc loc) {
+  const Array v = inexact(x, "sem", loc);
+  UserLine line(loc);
+  const Array w = axis ? v : ravel(v);
+  const auto d = axis_of(axis.value_or(0), w, "sem", loc);
+  return sqrt(var(w, int(d), false, ddof) / double(w.shape()[std::size_t(d)]));
 }
 
 }  // namespace jaxpp

@@ -78,10 +78,51 @@ Array digitize(const Array& x, const Array& bins, bool right = false, Loc = Loc:
 struct Histogram {
   Array counts, edges;
 };
+struct HistogramOptions {
+  Array weights = {};    ///< what an element counts, of x's shape; 1 each, if none are given
+  bool density = false;  ///< counts / (their sum * size of the bin): the integral is 1
+};
+using HistogramRange = std::optional<std::array<double, 2>>;
 /// Bins of equal width from the least to the greatest element, or over a range.
-Histogram histogram(const Array& x, std::int64_t bins = 10,
-                    std::optional<std::array<double, 2>> range = {}, Loc = Loc::current());
+Histogram histogram(const Array& x, std::int64_t bins = 10, HistogramRange range = {},
+                    const HistogramOptions& = {}, Loc = Loc::current());
 /// Bins between ascending edges.
-Histogram histogram(const Array& x, const Array& edges, Loc = Loc::current());
+Histogram histogram(const Array& x, const Array& edges, const HistogramOptions& = {},
+                    Loc = Loc::current());
+/// The edges of such bins.   [bins + 1]
+Array histogram_bin_edges(const Array& x, std::int64_t bins = 10, HistogramRange range = {},
+                          Loc = Loc::current());
+
+/// Points in d dimensions, in boxes.   counts: [bins of each dimension]
+struct HistogramDD {
+  Array counts;
+  std::vector<Array> edges;
+};
+/// Numbers of bins, one for each dimension or one for all:  {10},  {10, 20};  or ascending edges of each:  {x_edges, y_edges}.
+struct Bins {
+  Dims counts = {};
+  std::vector<Array> edges = {};
+  Bins(int n) : counts{n} {}
+  Bins(std::initializer_list<int> n) : counts(n.begin(), n.end()) {}
+  Bins(std::initializer_list<Array> e) : edges(e) {}
+  Bins(std::vector<Array> e) : edges(std::move(e)) {}
+};
+/// points: [n, d];  ranges: none, or one (perhaps empty) for each dimension
+HistogramDD histogramdd(const Array& points, const Bins& bins = 10,
+                        const std::vector<HistogramRange>& ranges = {},
+                        const HistogramOptions& = {}, Loc = Loc::current());
+/// Points (x, y) in the plane.
+HistogramDD histogram2d(const Array& x, const Array& y, const Bins& bins = 10,
+                        const std::vector<HistogramRange>& ranges = {},
+                        const HistogramOptions& = {}, Loc = Loc::current());
+
+// ---- Ranks, errors (scipy.stats)
+
+/// The rank of each element, from 1 on; equal ones share a rank: "average", "min", "max", "dense" (as "min", without gaps), or
+/// get theirs in order: "ordinal".  Flattened without an axis.
+Array rankdata(const Array& x, std::string_view method = "average", std::optional<int> axis = {},
+               Loc = Loc::current());
+/// The standard error of the mean: std(x, axis, ddof) / sqrt(n).
+Array sem(const Array& x, std::optional<int> axis = 0, double ddof = 1, Loc = Loc::current());
 
 }  // namespace jaxpp

@@ -96,3 +96,17 @@ TEST_CASE("segments", "[segment]") {
   CHECK_THROWS_WITH(segment_sum(x, Array{0., 1., 2., 3.}, 2), Catch::Contains("E93"));
   CHECK_THROWS_WITH(segment_sum(x, ids, -2), Catch::Contains("E82"));
 }
+
+TEST_CASE("polydiv", "[polynomial]") {
+  const Array u = {2., -3., 1., 5., 4.}, v = {2., 1., 3.};
+  const auto [q, r] = polydiv(u, v);
+  CHECK(allclose(q, Array{1., -2., 0.}, 1e-14, 1e-14));
+  CHECK(allclose(r, Array{0., 0., 0., 11., 4.}, 1e-14, 1e-14));
+  CHECK(allclose(polyadd(polymul(q, v), r), u, 1e-14, 1e-14));
+  CHECK(
+      allclose(jit([](Array a, Array b) { return polydiv(a, b).second; })(u, v), r, 1e-14, 1e-14));
+  check_grads([](Array a, Array b) { return polydiv(a, b).first; }, std::tuple(u, v));
+  const auto longer = polydiv(v, u);
+  CHECK(array_equal(longer.first, Array{0.}));
+  CHECK(array_equal(longer.second, v));
+}

@@ -2,9 +2,11 @@
 #include "jaxpp/signal.h"
 #include <catch2/catch.hpp>
 #include "jaxpp/jaxpp.h"
+#include "message.h"
 #include "values.h"
 
 using namespace jaxpp;
+using Catch::Matchers::Contains;
 
 namespace {
 Array normal(int seed, const Shape& shape, DType d = f64) {
@@ -159,4 +161,70 @@ TEST_CASE("fft: hfft and ihfft in all norms", "[fft]") {
          std::complex(0.092705098312484246, -1.1808705608985446)});
   check(fft::ihfft(kV, {}, -1, Norm::ortho), fft::ihfft(kV) * std::sqrt(5.));
   check(fft::ihfft(kV, {}, -1, Norm::forward), fft::ihfft(kV) * 5.);
+}
+
+TEST_CASE("signal: spectra", "[signal]") {
+  const Array n = arange(20, f64), x = sin(0.7 * n) + 0.1 * n;
+  using C = std::complex<double>;
+  const signal::SpectrumOptions eight{.fs = 2, .nperseg = 8};
+  const auto [f, t, z] = signal::stft(x, eight);
+  check(f, {0., 0.25, 0.5, 0.75, 1.});
+  check(t, {0., 2., 4., 6., 8., 10.});
+  CHECK(z.shape() == Shape{5, 6});
+  check(z(1), Array{C(-0.08218020864636183, 0.2905885618380921),
+                    C(-0.3698225142735582, -0.36170665253065437),
+                    C(-0.07997886620586282, 0.47222188845472846),
+                    C(-1.0332396092203413, -0.15638653901372546),
+                    C(-0.30360505645420766, 0.19426272778763393),
+                    C(-0.3597104930387064, -0.644928659033791)});
+  check(signal::istft(z, eight), x);
+  const auto columns = stack({x, 2 * x, -x}, 1);
+  const auto wide = signal::stft(columns, {.nperseg = 7, .noverlap = 5, .nfft = 9, .axis = 0});
+  CHECK(wide.values.shape() == Shape{5, 3, 11});
+  CHECK(allclose(
+      signal::istft(
+          wide.values,
+          {.window = hanning(8, f64)(Slice(7)), .noverlap = 5, .nfft = 9, .axis = 0})(Slice(20)),
+      columns, 1e-12, 1e-12));
+  const Array c = lax::complex(x, cos(x));
+  CHECK(allclose(
+      signal::istft(signal::stft(c, {.nperseg = 8}).values, {.nperseg = 8, .onesided = false}), c,
+      1e-12, 1e-12));
+
+  const auto power = signal::welch(x, eight);
+  check(power.frequencies, f);
+  check(power.power, {0.27670162271489396, 1.1023359737508636, 0.2305401436362941,
+                      0.00032619339925466406, 1.3566443004888165e-05});
+  check(signal::welch(
+            x, {.fs = 2, .nperseg = 7, .noverlap = 2, .nfft = 9, .density = false, .detrend = {}})
+            .power,
+        {0.9255771985459811, 1.1375611660482279, 0.24883027066014485, 0.011000041481964772,
+         0.0002545444775133597});
+  check(signal::csd(x, square(x), {.nperseg = 8}).power,
+        Array{C(1.339005978199665, 0.0), C(4.281516864635958, -0.15894393604662777),
+              C(0.8497626445979499, -0.13181017424856978),
+              C(0.00502661197108025, -0.0003669033851611974), C(6.546453758321204e-05, 0.0)});
+  const auto loss = [&](Array v) { return sum(square(signal::welch(v, eight).power)); };
+  CHECK(allclose(jit(loss)(x), loss(x), 1e-12, 1e-12));
+  check_grads(loss, std::tuple(x));
+  CHECK_THAT(message([&] { signal::stft(x, {.nperseg = 0}); }), Contains("segments of 0 samples"));
+  CHECK_THAT(message([&] { signal::welch(x, {.nperseg = 8, .noverlap = 8}); }),
+             Contains("cannot share 8"));
+  CHECK_THAT(message([&] { signal::welch(x, {.nperseg = 8, .nfft = 4}); }),
+             Contains("is shorter than segments"));
+  CHECK_THAT(message([&] { signal::istft(x); }), Contains("values are complex"));
+  CHECK_THAT(message([&] { signal::csd(x, x(Slice(3))); }), Contains("differ"));
+}
+
+TEST_CASE("windows", "[signal]") {
+  check(bartlett(5, f64), {0., 0.5, 1., 0.5, 0.});
+  check(blackman(5, f64), {0., 0.34, 1., 0.34, 0.});
+  check(hamming(5, f64), {0.08, 0.54, 1., 0.54, 0.08});
+  check(hanning(5, f64), {0., 0.5, 1., 0.5, 0.});
+  check(kaiser(5, 3.5, f64),
+        {0.13553434913875384, 0.6784085910342919, 1., 0.6784085910342919, 0.13553434913875384});
+  CHECK(hanning(4).dtype() == f32);
+  check(blackman(1, f64), {1.});
+  CHECK(bartlett(0).shape() == Shape{0});
+  CHECK_THAT(message([] { hamming(-1); }), Contains("-1 samples"));
 }

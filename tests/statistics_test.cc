@@ -121,3 +121,44 @@ TEST_CASE("statistics: counting", "[statistics]") {
   CHECK_THROWS_WITH(bincount(x, 4, Array{1.}), Catch::Contains("E81"));
   CHECK_THROWS_WITH(histogram(X, 0), Catch::Contains("E82"));
 }
+
+TEST_CASE("histograms: weights, density, several dimensions", "[statistics]") {
+  const Array x = {0.5, 1.5, 1.5, 2.5, 4., -1.}, y = {1., 2., 2.5, 0., 1., 3.},
+              w = {1., 2., 3., 4., 5., 6.};
+  check(histogram(x, 4, {}, {.weights = w}).counts, {6., 1., 9., 5.});
+  check(histogram(x, 4, {}, {.density = true}).counts, {2. / 15, 2. / 15, 0.4, 2. / 15});
+  check(histogram_bin_edges(x, 4, {{0., 2.}}), {0., 0.5, 1., 1.5, 2.});
+  const auto h = histogram2d(x, y, {2, 3});
+  check(h.counts, {{0., 1., 1.}, {1., 1., 2.}});
+  check(h.edges[0], {-1., 1.5, 4.});
+  check(h.edges[1], {0., 1., 2., 3.});
+  const Array density = {{0., 2. / 21}, {8. / 21, 4. / 21}};
+  check(histogram2d(x, y, {2}, {{{0., 3.}}, {{0., 2.}}}, {.weights = w, .density = true}).counts,
+        density);
+  const Array points = stack({x, y}, 1);
+  check(histogramdd(points, {2, 3}).counts, h.counts);
+  check(histogramdd(points, h.edges).counts, h.counts);
+  check(jit([](Array p) { return histogramdd(p, {2, 3}).counts; })(points), h.counts);
+  CHECK(histogramdd(points, {zeros({1}), h.edges[1]}).counts.shape() == Shape{0, 3});
+  CHECK_THROWS_WITH(histogramdd(x), Catch::Matchers::Contains("points are [n, d]"));
+  CHECK_THROWS_WITH(histogramdd(points, {1, 2, 3}),
+                    Catch::Matchers::Contains("of 3 and ranges of 0 dimensions for 2"));
+  CHECK_THROWS_WITH(histogram(x, 4, {}, {.weights = zeros({2})}),
+                    Catch::Matchers::Contains("for 6 elements"));
+}
+
+TEST_CASE("rankdata, sem", "[statistics]") {
+  const Array x = {3., 1., 4., 1., 5., 3., 3.};
+  check(rankdata(x), {4., 1.5, 6., 1.5, 7., 4., 4.});
+  check(rankdata(x, "min"), {3., 1., 6., 1., 7., 3., 3.});
+  check(rankdata(x, "max"), {5., 2., 6., 2., 7., 5., 5.});
+  check(rankdata(x, "dense"), {2., 1., 3., 1., 4., 2., 2.});
+  check(rankdata(x, "ordinal"), {3., 1., 6., 2., 7., 4., 5.});
+  const Array m = {{1., 4., 2., 8.}, {5., 7., 1., 3.}, {9., 2., 6., 0.}};
+  check(rankdata(m, "average", 1), {{1., 3., 2., 4.}, {3., 4., 1., 2.}, {4., 2., 3., 1.}});
+  check(rankdata(m, "max", 0), transpose(rankdata(transpose(m), "max", 1)));
+  check(jit([](Array v) { return rankdata(v); })(x), rankdata(x));
+  CHECK(rankdata(zeros({0})).shape() == Shape{0});
+  CHECK_THROWS_WITH(rankdata(x, "first"), Catch::Matchers::Contains("no method"));
+  check(sem(m, 1), {1.5478479684172257, 1.2909944487358056, 2.0155644370746373});
+}
