@@ -270,7 +270,7 @@ void cond_batch(BatchRule& b) {
 }  // namespace
 
 const Primitive cond_p = {
-    .name = "cond",
+    .name = "cond", .operands = {1},
     .shape = cond_shape,
     .jvp = cond_jvp,
     .linearize = cond_linearize,

@@ -118,7 +118,7 @@ struct Loop {
   std::int64_t extent = 0;
   Order order = Order::parallel;
   Marks marks{};
-  Block body{};
+  Block body;
 };
 struct Let {
   Sym sym = kNone;  // the first of `results` consecutive symbols

@@ -84,7 +84,7 @@ std::vector<Type> infer_types(const Primitive& p, Params params, Types operands,
     if (!v.missing.empty())
       throw Error(name + ": parameter " + v.missing + " is missing or negative.");
   }
-  const OperandRange r = operand_range(p);
+  const OperandRange r = p.operands;
   if (operands.size() < r.least || operands.size() > r.most)
     throw Error(name + ": takes " + (r.least == r.most ? "" : "at least ") +
                 count_text(r.least, "operand") + ", has " + std::to_string(operands.size()) + ".");

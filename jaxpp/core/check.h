@@ -5,12 +5,6 @@
 
 namespace jaxpp::internal {
 
-/// The fewest and the most operands a primitive takes, {0, SIZE_MAX} where its shape rule decides.  Defined in ops/.
-struct OperandRange {
-  std::size_t least, most;
-};
-OperandRange operand_range(const Primitive&);
-
 /// The types of an equation's results.  n_out: how many results it is said to have.  Throws Error (number of operands or
 /// results, missing nested jaxprs, whatever the shape rule refuses).
 std::vector<Type> infer_types(const Primitive&, Params, Types operands, std::size_t n_out);

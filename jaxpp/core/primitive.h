@@ -68,8 +68,15 @@ struct Kernel {
 };
 }  // namespace internal
 
+/// The fewest and the most operands of a primitive: readers refuse other equations before a shape rule looks at operands that
+/// are not there.
+struct OperandRange {
+  std::size_t least = 0, most = std::size_t(-1);
+};
+
 struct Primitive {
   const char* name;
+  OperandRange operands = {};  // any number: for the shape rule to decide
   void (*shape)(internal::Types x, internal::Params, internal::Type* y) =
       nullptr;  // throws internal::RuleError: a message without location
   // Mutable: a test puts wrong ones in their place, to see that they are found (tests/mutation_test.cc).

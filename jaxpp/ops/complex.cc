@@ -58,21 +58,25 @@ void conj_transpose(TransposeRule& r) {
 }  // namespace
 
 const Primitive complex_p = {.name = "complex",
+                             .operands = {2, 2},
                              .shape = complex_shape,
                              .jvp = complex_jvp,
                              .transpose = complex_transpose,
                              .batch = broadcast_batch};
 const Primitive real_p = {.name = "real",
+                          .operands = {1, 1},
                           .shape = real_shape,
                           .jvp = linear_jvp,
                           .transpose = real_transpose,
                           .batch = unary_batch};
 const Primitive imag_p = {.name = "imag",
+                          .operands = {1, 1},
                           .shape = imag_shape,
                           .jvp = linear_jvp,
                           .transpose = imag_transpose,
                           .batch = unary_batch};
 const Primitive conj_p = {.name = "conj",
+                          .operands = {1, 1},
                           .shape = conj_shape,
                           .jvp = linear_jvp,
                           .transpose = conj_transpose,

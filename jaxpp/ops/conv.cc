@@ -262,6 +262,7 @@ Dims spec_of(std::string_view letters, std::string_view spatial, const char* fir
 }  // namespace
 
 const Primitive conv_general_dilated_p = {.name = kName,
+                                          .operands = {2, 2},
                                           .shape = conv_shape,
                                           .jvp = conv_jvp,
                                           .transpose = conv_transpose,

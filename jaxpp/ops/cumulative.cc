@@ -143,27 +143,32 @@ Array bind_axis(const Primitive& p, const Array& x, std::int64_t axis, bool reve
 }  // namespace
 
 const Primitive cumsum_p = {.name = kSum,
+                            .operands = {1, 1},
                             .shape = cumulative_shape<kSum>,
                             .jvp = linear_jvp,
                             .transpose = cumsum_transpose,
                             .batch = cumulative_batch,
                             .params = &params_ops<CumParams>};
 const Primitive cumprod_p = {.name = kProd,
+                             .operands = {1, 1},
                              .shape = cumulative_shape<kProd>,
                              .jvp = scan_jvp<dual_step<mul_p>>,
                              .batch = cumulative_batch,
                              .params = &params_ops<CumParams>};
 const Primitive cummax_p = {.name = kMax,
+                            .operands = {1, 1},
                             .shape = cumulative_shape<kMax>,
                             .jvp = scan_jvp<dual_step<max_p>>,
                             .batch = cumulative_batch,
                             .params = &params_ops<CumParams>};
 const Primitive cummin_p = {.name = kMin,
+                            .operands = {1, 1},
                             .shape = cumulative_shape<kMin>,
                             .jvp = scan_jvp<dual_step<min_p>>,
                             .batch = cumulative_batch,
                             .params = &params_ops<CumParams>};
 const Primitive cumlogsumexp_p = {.name = kLogSumExp,
+                                  .operands = {1, 1},
                                   .shape = cumulative_shape<kLogSumExp>,
                                   .jvp = scan_jvp<logaddexp_step>,
                                   .batch = cumulative_batch,

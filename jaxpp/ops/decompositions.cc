@@ -273,28 +273,33 @@ void eig_jvp(JvpRule& r) {  // V^-1 dA V: its diagonal is dw
 }  // namespace
 
 const Primitive qr_p = {.name = "qr",
+                        .operands = {1, 1},
                         .shape = qr_shape,
                         .jvp = qr_jvp,
                         .batch = leading_batch,
                         .num_outputs = qr_outputs,
                         .params = &params_ops<QrParams>};
 const Primitive householder_product_p = {.name = "householder_product",
+                                         .operands = {2, 2},
                                          .shape = householder_shape,
                                          .jvp = householder_jvp,
                                          .batch = pair_batch};
 const Primitive eigh_p = {.name = "eigh",
+                          .operands = {1, 1},
                           .shape = eigh_shape,
                           .jvp = eigh_jvp,
                           .batch = leading_batch,
                           .num_outputs = two,
                           .params = &params_ops<EighParams>};
 const Primitive svd_p = {.name = "svd",
+                         .operands = {1, 1},
                          .shape = svd_shape,
                          .jvp = svd_jvp,
                          .batch = leading_batch,
                          .num_outputs = svd_outputs,
                          .params = &params_ops<SvdParams>};
 const Primitive eig_p = {.name = "eig",
+                         .operands = {1, 1},
                          .shape = eig_shape,
                          .jvp = eig_jvp,
                          .batch = leading_batch,

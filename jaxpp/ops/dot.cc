@@ -123,6 +123,7 @@ void dot_batch(BatchRule& r) {
 }  // namespace
 
 const Primitive dot_general_p = {.name = "dot_general",
+                                 .operands = {2, 2},
                                  .shape = dot_shape,
                                  .jvp = dot_jvp,
                                  .transpose = dot_transpose,

@@ -51,6 +51,7 @@ Type boolean(Type t) {
 #define UNARY(id, text, doc, linear_, domain, result, tangent, ...)                                                \
   const Primitive id##_p = {                                                                                        \
       .name = text,                                                                                                 \
+      .operands = {1, 1},                                                                                           \
       .shape = [](Types in, Params, Type* out) {                                                                    \
         *out = unary_type(text, Domain::domain, in);                                                                \
         if constexpr (Result::result != Result::Same) {                                                             \
@@ -75,6 +76,7 @@ Type boolean(Type t) {
 #define BINARY(id, text, doc, linear_, domain, tangent_x, tangent_y, ...)                                           \
   const Primitive id##_p = {                                                                                        \
       .name = text,                                                                                                 \
+      .operands = {2, 2},                                                                                           \
       .shape = [](Types in, Params, Type* out) { *out = broadcast_type(text, Domain::domain, in); },                \
       .jvp = [](JvpRule& r) {                                                                                       \
         r.prim.bind(r.x, {}, r.y, Loc::current());                                                                  \
@@ -99,6 +101,7 @@ Type boolean(Type t) {
 #define COMPARE(id, text, doc, domain, ...)                                                                         \
   const Primitive id##_p = {                                                                                        \
       .name = text,                                                                                                 \
+      .operands = {2, 2},                                                                                           \
       .shape = [](Types in, Params, Type* out) { *out = boolean(broadcast_type(text, Domain::domain, in)); },       \
       .batch = broadcast_batch,                                                                                     \
       .differentiable = false};                                                                                     \
@@ -176,6 +179,7 @@ void select_n_batch(BatchRule& r) {
 }
 }  // namespace
 const Primitive select_n_p = {.name = "select_n",
+                              .operands = {2},
                               .shape = select_n_shape,
                               .jvp = select_n_jvp,
                               .transpose = select_n_transpose,
@@ -235,8 +239,11 @@ void clamp_batch(BatchRule& r) {
   *r.y_axis = at;
 }
 }  // namespace
-const Primitive clamp_p = {
-    .name = "clamp", .shape = clamp_shape, .jvp = clamp_jvp, .batch = clamp_batch};
+const Primitive clamp_p = {.name = "clamp",
+                           .operands = {3, 3},
+                           .shape = clamp_shape,
+                           .jvp = clamp_jvp,
+                           .batch = clamp_batch};
 Array lax::clamp(const Array& low, const Array& x, const Array& high, Loc loc) {
   return clamp_p.apply({}, loc, low, x, high);
 }
@@ -271,6 +278,7 @@ void beta_batch(BatchRule& r) {
 }
 }  // namespace
 const Primitive regularized_incomplete_beta_p = {.name = "regularized_incomplete_beta",
+                                                 .operands = {3, 3},
                                                  .shape = beta_shape,
                                                  .jvp = beta_jvp,
                                                  .batch = beta_batch};
@@ -293,6 +301,7 @@ void convert_transpose(TransposeRule& r) {
 }
 }  // namespace
 const Primitive convert_element_type_p = {.name = "convert_element_type",
+                                          .operands = {1, 1},
                                           .shape = convert_shape,
                                           .jvp = convert_jvp,
                                           .transpose = convert_transpose,
@@ -321,6 +330,7 @@ void integer_pow_jvp(JvpRule& r) {
 }
 }  // namespace
 const Primitive integer_pow_p = {.name = "integer_pow",
+                                 .operands = {1, 1},
                                  .shape = integer_pow_shape,
                                  .jvp = integer_pow_jvp,
                                  .batch = unary_batch,
@@ -349,11 +359,13 @@ void reduce_precision_transpose(TransposeRule& r) {
 }
 }  // namespace
 const Primitive round_p = {.name = "round",
+                           .operands = {1, 1},
                            .shape = round_shape,
                            .batch = unary_batch,
                            .params = &params_ops<RoundParams>,
                            .differentiable = false};
 const Primitive reduce_precision_p = {.name = "reduce_precision",
+                                      .operands = {1, 1},
                                       .shape = reduce_precision_shape,
                                       .jvp = linear_jvp,
                                       .transpose = reduce_precision_transpose,
@@ -395,6 +407,7 @@ void bitcast_batch(BatchRule& r) {
 }
 }  // namespace
 const Primitive bitcast_convert_type_p = {.name = "bitcast_convert_type",
+                                          .operands = {1, 1},
                                           .shape = bitcast_shape,
                                           .batch = bitcast_batch,
                                           .params = &params_ops<ConvertParams>,
@@ -410,6 +423,7 @@ void stop_gradient_shape(Types in, Params, Type* out) {
 }
 }  // namespace
 const Primitive stop_gradient_p = {.name = "stop_gradient",
+                                   .operands = {1, 1},
                                    .shape = stop_gradient_shape,
                                    .batch = unary_batch,
                                    .differentiable = false};

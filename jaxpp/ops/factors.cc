@@ -29,11 +29,13 @@ void no_derivative(JvpRule& r) {
 }  // namespace
 
 const Primitive geqrf_p = {.name = "geqrf",
+                           .operands = {1, 1},
                            .shape = geqrf_shape,
                            .jvp = no_derivative,
                            .batch = leading_batch,
                            .num_outputs = two};
 const Primitive schur_p = {.name = "schur",
+                           .operands = {1, 1},
                            .shape = schur_shape,
                            .jvp = no_derivative,
                            .batch = leading_batch,

@@ -78,6 +78,7 @@ void fft_batch(BatchRule& r) {
 }  // namespace
 
 const Primitive fft_p = {.name = "fft",
+                         .operands = {1, 1},
                          .shape = fft_shape,
                          .jvp = linear_jvp,
                          .transpose = fft_transpose,

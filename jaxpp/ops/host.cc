@@ -149,6 +149,7 @@ void pure_jvp(JvpRule& r) {
 }  // namespace
 
 const Primitive name_p = {.name = "name",
+                          .operands = {1, 1},
                           .shape = name_shape,
                           .jvp = name_jvp,
                           .batch = name_batch,
@@ -161,6 +162,7 @@ const Primitive optimization_barrier_p = {.name = "optimization_barrier",
                                           .num_outputs = arity,
                                           .params = &params_ops<ArityParams>};
 const Primitive device_put_p = {.name = "device_put",
+                                .operands = {1},
                                 .shape = identity_shape<device_put_p>,
                                 .jvp = identity_jvp,
                                 .transpose = identity_transpose,

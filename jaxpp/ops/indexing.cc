@@ -337,18 +337,21 @@ void dynamic_update_slice_batch(BatchRule& r) {
 }  // namespace
 
 const Primitive gather_p = {.name = "gather",
+                            .operands = {2, 2},
                             .shape = gather_shape,
                             .jvp = gather_jvp,
                             .transpose = gather_transpose,
                             .batch = gather_batch,
                             .params = &params_ops<GatherParams>};
 const Primitive dynamic_slice_p = {.name = "dynamic_slice",
+                                   .operands = {1},
                                    .shape = dynamic_slice_shape,
                                    .jvp = dynamic_slice_jvp,
                                    .transpose = dynamic_slice_transpose,
                                    .batch = dynamic_slice_batch,
                                    .params = &params_ops<DynamicSliceParams>};
 const Primitive dynamic_update_slice_p = {.name = "dynamic_update_slice",
+                                          .operands = {2},
                                           .shape = dynamic_update_slice_shape,
                                           .jvp = dynamic_update_slice_jvp,
                                           .transpose = dynamic_update_slice_transpose,

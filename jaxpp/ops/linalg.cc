@@ -158,17 +158,26 @@ void permutation_shape(Types x, Params params, Type* y) {
 std::size_t three(Params) { return 3; }
 }  // namespace
 
-const Primitive cholesky_p = {
-    .name = "cholesky", .shape = cholesky_shape, .jvp = cholesky_jvp, .batch = leading_batch};
+const Primitive cholesky_p = {.name = "cholesky",
+                              .operands = {1, 1},
+                              .shape = cholesky_shape,
+                              .jvp = cholesky_jvp,
+                              .batch = leading_batch};
 const Primitive triangular_solve_p = {.name = "triangular_solve",
+                                      .operands = {2, 2},
                                       .shape = triangular_solve_shape,
                                       .jvp = triangular_solve_jvp,
                                       .transpose = triangular_solve_transpose,
                                       .batch = triangular_solve_batch,
                                       .params = &params_ops<TriangularSolveParams>};
-const Primitive lu_p = {
-    .name = "lu", .shape = lu_shape, .jvp = lu_jvp, .batch = leading_batch, .num_outputs = three};
+const Primitive lu_p = {.name = "lu",
+                        .operands = {1, 1},
+                        .shape = lu_shape,
+                        .jvp = lu_jvp,
+                        .batch = leading_batch,
+                        .num_outputs = three};
 const Primitive lu_pivots_to_permutation_p = {.name = "lu_pivots_to_permutation",
+                                              .operands = {1, 1},
                                               .shape = permutation_shape,
                                               .batch = leading_batch,
                                               .params = &params_ops<PermutationParams>,

@@ -213,6 +213,7 @@ void random_gamma_batch(BatchRule& r) {
 }  // namespace
 
 const Primitive random_gamma_p = {.name = "random_gamma",
+                                  .operands = {3, 3},
                                   .shape = random_gamma_shape,
                                   .jvp = random_gamma_jvp,
                                   .batch = random_gamma_batch,
@@ -222,12 +223,14 @@ Array lax::random_gamma(const Array& k0, const Array& k1, const Array& a, bool l
 }
 
 const Primitive threefry2x32_p = {.name = "threefry2x32",
+                                  .operands = {4, 4},
                                   .shape = threefry_shape,
                                   .batch = threefry_batch,
                                   .num_outputs = two,
                                   .differentiable = false};
 
 const Primitive rng_bit_generator_p = {.name = "rng_bit_generator",
+                                       .operands = {1, 1},
                                        .shape = rng_bit_generator_shape,
                                        .batch = rng_bit_generator_batch,
                                        .lower = rng_bit_generator_lower,

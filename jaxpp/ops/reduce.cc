@@ -287,52 +287,62 @@ Array bind_axes(const Primitive& p, const Array& x, const Dims& axes, Loc loc) {
 }  // namespace
 
 const Primitive reduce_sum_p = {.name = kSum,
+                                .operands = {1, 1},
                                 .shape = number_shape<kSum>,
                                 .jvp = linear_jvp,
                                 .transpose = reduce_sum_transpose,
                                 .batch = reduce_axes_batch,
                                 .params = &params_ops<AxesParams>};
 const Primitive reduce_prod_p = {.name = kProd,
+                                 .operands = {1, 1},
                                  .shape = number_shape<kProd>,
                                  .jvp = reduce_prod_jvp,
                                  .batch = reduce_axes_batch,
                                  .params = &params_ops<AxesParams>};
 const Primitive reduce_max_p = {.name = kMax,
+                                .operands = {1, 1},
                                 .shape = any_shape<kMax>,
                                 .jvp = chooser_jvp,
                                 .batch = reduce_axes_batch,
                                 .params = &params_ops<AxesParams>};
 const Primitive reduce_min_p = {.name = kMin,
+                                .operands = {1, 1},
                                 .shape = any_shape<kMin>,
                                 .jvp = chooser_jvp,
                                 .batch = reduce_axes_batch,
                                 .params = &params_ops<AxesParams>};
 const Primitive reduce_and_p = {.name = kAnd,
+                                .operands = {1, 1},
                                 .shape = bits_shape<kAnd>,
                                 .batch = reduce_axes_batch,
                                 .params = &params_ops<AxesParams>,
                                 .differentiable = false};
 const Primitive reduce_or_p = {.name = kOr,
+                               .operands = {1, 1},
                                .shape = bits_shape<kOr>,
                                .batch = reduce_axes_batch,
                                .params = &params_ops<AxesParams>,
                                .differentiable = false};
 const Primitive reduce_xor_p = {.name = kXor,
+                                .operands = {1, 1},
                                 .shape = bits_shape<kXor>,
                                 .batch = reduce_axes_batch,
                                 .params = &params_ops<AxesParams>,
                                 .differentiable = false};
 const Primitive argmax_p = {.name = kArgmax,
+                            .operands = {1, 1},
                             .shape = arg_shape<kArgmax>,
                             .batch = arg_batch,
                             .params = &params_ops<ArgParams>,
                             .differentiable = false};
 const Primitive argmin_p = {.name = kArgmin,
+                            .operands = {1, 1},
                             .shape = arg_shape<kArgmin>,
                             .batch = arg_batch,
                             .params = &params_ops<ArgParams>,
                             .differentiable = false};
 const Primitive reduce_p = {.name = "reduce",
+                            .operands = {2},
                             .shape = reduce_shape,
                             .jvp = reduce_jvp,
                             .batch = reduce_batch,

@@ -222,35 +222,41 @@ void scatter_extremum_jvp(JvpRule& r) {
 }  // namespace
 
 const Primitive scatter_p = {.name = "scatter",
+                             .operands = {3, 3},
                              .shape = scatter_shape<&scatter_p>,
                              .jvp = scatter_jvp,
                              .transpose = scatter_transpose,
                              .batch = scatter_batch,
                              .params = &params_ops<ScatterParams>};
 const Primitive scatter_add_p = {.name = "scatter-add",
+                                 .operands = {3, 3},
                                  .shape = scatter_shape<&scatter_add_p>,
                                  .jvp = scatter_add_jvp,
                                  .transpose = scatter_add_transpose,
                                  .batch = scatter_batch,
                                  .params = &params_ops<ScatterParams>};
 const Primitive scatter_sub_p = {.name = "scatter-sub",
+                                 .operands = {3, 3},
                                  .shape = scatter_shape<&scatter_sub_p>,
                                  .jvp = scatter_add_jvp,
                                  .transpose = scatter_sub_transpose,
                                  .batch = scatter_batch,
                                  .params = &params_ops<ScatterParams>};
 const Primitive scatter_mul_p = {.name = "scatter-mul",
+                                 .operands = {3, 3},
                                  .shape = scatter_shape<&scatter_mul_p>,
                                  .jvp = scatter_mul_jvp,
                                  .transpose = scatter_mul_transpose,
                                  .batch = scatter_batch,
                                  .params = &params_ops<ScatterParams>};
 const Primitive scatter_min_p = {.name = "scatter-min",
+                                 .operands = {3, 3},
                                  .shape = scatter_shape<&scatter_min_p>,
                                  .jvp = scatter_extremum_jvp,
                                  .batch = scatter_batch,
                                  .params = &params_ops<ScatterParams>};
 const Primitive scatter_max_p = {.name = "scatter-max",
+                                 .operands = {3, 3},
                                  .shape = scatter_shape<&scatter_max_p>,
                                  .jvp = scatter_extremum_jvp,
                                  .batch = scatter_batch,

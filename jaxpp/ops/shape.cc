@@ -241,57 +241,67 @@ Array scalar(DType d, double v) {
 }  // namespace
 
 const Primitive broadcast_in_dim_p = {.name = "broadcast_in_dim",
+                                      .operands = {1, 1},
                                       .shape = broadcast_shape,
                                       .jvp = linear_jvp,
                                       .transpose = broadcast_transpose,
                                       .batch = broadcast_batch,
                                       .params = &params_ops<BroadcastParams>};
 const Primitive reshape_p = {.name = "reshape",
+                             .operands = {1, 1},
                              .shape = reshape_shape,
                              .jvp = linear_jvp,
                              .transpose = reshape_transpose,
                              .batch = reshape_batch,
                              .params = &params_ops<ReshapeParams>};
 const Primitive transpose_p = {.name = "transpose",
+                               .operands = {1, 1},
                                .shape = transpose_shape,
                                .jvp = linear_jvp,
                                .transpose = transpose_transpose,
                                .batch = transpose_batch,
                                .params = &params_ops<TransposeParams>};
 const Primitive squeeze_p = {.name = "squeeze",
+                             .operands = {1, 1},
                              .shape = squeeze_shape,
                              .jvp = linear_jvp,
                              .transpose = squeeze_transpose,
                              .batch = squeeze_batch,
                              .params = &params_ops<DimensionsParams>};
 const Primitive expand_dims_p = {.name = "expand_dims",
+                                 .operands = {1, 1},
                                  .shape = expand_dims_shape,
                                  .jvp = linear_jvp,
                                  .transpose = expand_dims_transpose,
                                  .batch = expand_dims_batch,
                                  .params = &params_ops<DimensionsParams>};
 const Primitive tile_p = {.name = "tile",
+                          .operands = {1, 1},
                           .shape = tile_shape,
                           .jvp = linear_jvp,
                           .transpose = tile_transpose,
                           .batch = tile_batch,
                           .params = &params_ops<TileParams>};
 const Primitive rev_p = {.name = "rev",
+                         .operands = {1, 1},
                          .shape = rev_shape,
                          .jvp = linear_jvp,
                          .transpose = rev_transpose,
                          .batch = rev_batch,
                          .params = &params_ops<DimensionsParams>};
 const Primitive iota_p = {.name = "iota",
+                          .operands = {0, 0},
                           .shape = iota_shape,
                           .params = &params_ops<IotaParams>,
                           .differentiable = false};
 const Primitive iota_2x32_shape_p = {.name = "iota_2x32_shape",
+                                     .operands = {0, 0},
                                      .shape = iota_2x32_shape_shape,
                                      .num_outputs = two_outputs,
                                      .params = &params_ops<ShapeParams>,
                                      .differentiable = false};
 const Primitive empty_p = {.name = "empty",
+                           .operands = {0, 0},
                            .shape = empty_shape,
                            .params = &params_ops<EmptyParams>,
                            .differentiable = false};

@@ -164,12 +164,14 @@ void approx_top_k_batch(BatchRule& r) {
 }  // namespace
 
 const Primitive sort_p = {.name = "sort",
+                          .operands = {1},
                           .shape = sort_shape,
                           .jvp = sort_jvp,
                           .batch = sort_batch,
                           .num_outputs = sort_outputs,
                           .params = &params_ops<SortParams>};
 const Primitive top_k_p = {.name = "top_k",
+                           .operands = {1, 1},
                            .shape = top_k_shape,
                            .jvp = top_k_jvp,
                            .batch = top_k_batch,
@@ -177,6 +179,7 @@ const Primitive top_k_p = {.name = "top_k",
                            .params = &params_ops<TopKParams>};
 
 const Primitive approx_top_k_p = {.name = "approx_top_k",
+                                  .operands = {1, 1},
                                   .shape = approx_top_k_shape,
                                   .jvp = approx_top_k_jvp,
                                   .batch = approx_top_k_batch,

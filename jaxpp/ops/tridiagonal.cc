@@ -60,6 +60,7 @@ void tridiagonal_batch(BatchRule& r) {
 }  // namespace
 
 const Primitive tridiagonal_solve_p = {.name = "tridiagonal_solve",
+                                       .operands = {4, 4},
                                        .shape = tridiagonal_shape,
                                        .jvp = tridiagonal_jvp,
                                        .transpose = tridiagonal_transpose,

@@ -322,34 +322,40 @@ P completed(P p) {
 }  // namespace
 
 const Primitive reduce_window_p = {.name = kWindow,
+                                   .operands = {2},
                                    .shape = reduce_window_shape,
                                    .jvp = reduce_window_jvp,
                                    .batch = reduce_window_batch,
                                    .num_outputs = reduce_window_outputs,
                                    .params = &params_ops<ReduceWindowParams>};
 const Primitive reduce_window_sum_p = {.name = kSum,
+                                       .operands = {1, 1},
                                        .shape = window_shape<kSum>,
                                        .jvp = linear_jvp,
                                        .transpose = sum_transpose,
                                        .batch = window_batch,
                                        .params = &params_ops<WindowParams>};
 const Primitive reduce_window_max_p = {.name = kMax,
+                                       .operands = {1, 1},
                                        .shape = window_shape<kMax>,
                                        .jvp = chooser_jvp<SelectPrim::ge>,
                                        .batch = window_batch,
                                        .params = &params_ops<WindowParams>};
 const Primitive reduce_window_min_p = {.name = kMin,
+                                       .operands = {1, 1},
                                        .shape = window_shape<kMin>,
                                        .jvp = chooser_jvp<SelectPrim::le>,
                                        .batch = window_batch,
                                        .params = &params_ops<WindowParams>};
 const Primitive select_and_scatter_add_p = {.name = kScatter,
+                                            .operands = {2, 2},
                                             .shape = scatter_shape,
                                             .jvp = selection_jvp,
                                             .transpose = scatter_transpose,
                                             .batch = selection_batch<SelectAndScatterParams>,
                                             .params = &params_ops<SelectAndScatterParams>};
 const Primitive select_and_gather_add_p = {.name = kGather,
+                                           .operands = {2, 2},
                                            .shape = gather_shape,
                                            .jvp = selection_jvp,
                                            .transpose = gather_transpose,

@@ -90,18 +90,21 @@ bool finite_number(const Array& y) {
 }  // namespace
 
 const Primitive zero_mul_p = {.name = "zero_mul",
+                              .operands = {2, 2},
                               .shape = binary_shape<zero_mul_p>,
                               .jvp = zero_mul_jvp,
                               .transpose = zero_mul_transpose,
                               .batch = broadcast_batch,
                               .lower = zero_mul_lower};
 const Primitive zero_div_p = {.name = "zero_div",
+                              .operands = {2, 2},
                               .shape = binary_shape<zero_div_p>,
                               .jvp = zero_div_jvp,
                               .transpose = zero_div_transpose,
                               .batch = broadcast_batch,
                               .lower = zero_div_lower};
 const Primitive zeros_mul_p = {.name = "zeros_mul",
+                               .operands = {2, 2},
                                .shape = binary_shape<zeros_mul_p>,
                                .jvp = zeros_mul_jvp,
                                .transpose = zeros_mul_transpose,
