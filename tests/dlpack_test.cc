@@ -121,7 +121,7 @@ TEST_CASE("dlpack: strides, offsets and alignment", "[dlpack]") {
   Versioned offset(data, kF32, {2});
   offset.tensor.dl_tensor.byte_offset = 40;
   CHECK(values(offset) == std::vector<float>{10, 11});
-  char bytes[9] = {};
+  alignas(8) char bytes[9] = {};
   const float one = 1;
   std::memcpy(bytes + 1, &one, 4);
   std::memcpy(bytes + 5, &one, 4);
