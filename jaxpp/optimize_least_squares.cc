@@ -310,8 +310,13 @@ void least_squares_flat(FlatFn residual, Args x0, Args lower, Args upper,
   UserLine line(loc);
   const Problem p("least_squares", residual, x0, loc);
   LeastSquaresSolver solver(p, options);
-  if (!lower.empty() || !upper.empty())
-    solver.set_bounds(limits(p, x0, lower, "lower"), limits(p, x0, upper, "upper"));
+  if (!lower.empty() || !upper.empty()) {
+    const Array low = limits(p, x0, lower, "lower"), high = limits(p, x0, upper, "upper");
+    if (const Array fit = all(low <= high); fit.concrete() && !fit.item<bool>())
+      fail("least_squares: a lower bound is above its upper bound, or one is NaN.",
+           user_loc(p.loc()), "E11", "Bounds that are equal hold a parameter.");
+    solver.set_bounds(low, high);
+  }
   if (p.size() == 0) return nothing_to_find(solver.cost(p.start(x0)), x0, o);
   const auto gradient = [&](Array x) {
     return solver.optimality(x, grad([&](Array v) { return solver.cost(v); })(x));

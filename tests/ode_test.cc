@@ -146,6 +146,15 @@ TEST_CASE("odeint: gradients of trees, with respect to what the function capture
   }
 }
 
+TEST_CASE("odeint: nothing to integrate", "[ode]") {
+  const auto f = [](Array y, Array t) { return -y * t; };
+  const Array ts = {0., 0.5, 1.};
+  CHECK(odeint(f, zeros({0}, f64), ts).shape() == Shape{3, 0});
+  CHECK(jit([&](Array y) { return odeint(f, y, ts); })(zeros({2, 0}, f64)).shape() ==
+        Shape{3, 2, 0});
+  CHECK(grad([&](Array t) { return sum(odeint(f, zeros({0}, f64), t)); })(ts).shape() == Shape{3});
+  CHECK(array_equal(odeint(f, Array{2.}, Array{0.25}), Array{{2.}}));
+}
 TEST_CASE("odeint: errors", "[ode]") {
   using Catch::Matchers::Contains;
   CHECK_THAT(message([] { odeint(decay, 1.0, 2.0, 1.0); }), Contains("odeint") && Contains("E30"));

@@ -161,6 +161,10 @@ TEST_CASE("optimize: losses and bounds") {
     const auto wide = optimize::least_squares(decay, Array{-3., 1.}, Bounds{0., kInfinity}, exact);
     check_near(wide.x, Array{2.293979520, 0.716829673}, 1e-6);
   }
+  for (const double lower : {2., std::nan("")})
+    CHECK_THROWS_WITH(
+        optimize::least_squares(decay, Array{1., 1.}, Bounds{Array{0., lower}, Array{1., 1.}}),
+        Catch::Matchers::Contains("a lower bound is above its upper bound"));
 }
 
 TEST_CASE("optimize: fits of geometry, trees of parameters") {
